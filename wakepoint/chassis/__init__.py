@@ -1,0 +1,1 @@
+"""What both services stand on: settings, pool, migrations, clocks, errors, server. Knows neither service."""
