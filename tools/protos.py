@@ -74,8 +74,10 @@ def _wanted() -> dict[str, bytes]:
     """What the generated code should be, by path."""
     with tempfile.TemporaryDirectory() as target:
         _protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *_sources())
-        # Files without a service would only yield modules without content.
-        _protoc(f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}", *_sources("_service.proto"))
+        # Files without a service would only yield modules without content. A servicer need not have every method: what it
+        # leaves out answers UNIMPLEMENTED.
+        grpc = (f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet,generate_concrete_servicer_stubs:{target}")
+        _protoc(*grpc, *_sources("_service.proto"))
         return _generated(Path(target))
 
 

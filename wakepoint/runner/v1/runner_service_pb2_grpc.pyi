@@ -183,7 +183,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     GetRunnerStats: _aio.UnaryUnaryMultiCallable[_runner_service_pb2.GetRunnerStatsRequest, _runner_service_pb2.GetRunnerStatsResponse]  # type: ignore[assignment]
     """How the runner fares as a whole. Counts may lag a few seconds behind."""
 
-class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
+class RunnerServiceServicer:
     """Executes workflow graphs, suspends runs where they wait, keeps the log from which each can be rebuilt, and wakes them up.
 
     Errors carry google.rpc.ErrorInfo with a stable reason; INVALID_ARGUMENT also carries google.rpc.BadRequest, naming every
@@ -191,7 +191,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     UNAVAILABLE (database away; nothing was stored).
     """
 
-    @_abc_1.abstractmethod
     def ValidateGraph(
         self,
         request: _runner_service_pb2.ValidateGraphRequest,
@@ -201,7 +200,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         error.
         """
 
-    @_abc_1.abstractmethod
     def StartRun(
         self,
         request: _runner_service_pb2.StartRunRequest,
@@ -212,7 +210,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: a faulty graph or field. ALREADY_EXISTS: the request_id came before with another body.
         """
 
-    @_abc_1.abstractmethod
     def BatchStartRuns(
         self,
         request: _runner_service_pb2.BatchStartRunsRequest,
@@ -222,7 +219,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: more than 1000.
         """
 
-    @_abc_1.abstractmethod
     def DeliverJobEvents(
         self,
         request: _runner_service_pb2.DeliverJobEventsRequest,
@@ -232,7 +228,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         nothing. INVALID_ARGUMENT: more than 1000.
         """
 
-    @_abc_1.abstractmethod
     def GetRun(
         self,
         request: _runner_service_pb2.GetRunRequest,
@@ -240,7 +235,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runner_pb2.Run, _abc.Awaitable[_runner_pb2.Run]]:
         """One run, with the state of each node. NOT_FOUND: unknown run."""
 
-    @_abc_1.abstractmethod
     def CancelRun(
         self,
         request: _runner_service_pb2.CancelRunRequest,
@@ -250,7 +244,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         stopped. Cancelling twice is no error. NOT_FOUND: unknown run. FAILED_PRECONDITION: it has COMPLETED or FAILED.
         """
 
-    @_abc_1.abstractmethod
     def RetryRun(
         self,
         request: _runner_service_pb2.RetryRunRequest,
@@ -260,7 +253,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         dead-lettered are pending again. NOT_FOUND: unknown run. FAILED_PRECONDITION: it is not FAILED.
         """
 
-    @_abc_1.abstractmethod
     def ListRuns(
         self,
         request: _runner_service_pb2.ListRunsRequest,
@@ -268,7 +260,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runner_service_pb2.ListRunsResponse, _abc.Awaitable[_runner_service_pb2.ListRunsResponse]]:
         """Runs, newest first."""
 
-    @_abc_1.abstractmethod
     def ListRunEvents(
         self,
         request: _runner_service_pb2.ListRunEventsRequest,
@@ -276,7 +267,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runner_service_pb2.ListRunEventsResponse, _abc.Awaitable[_runner_service_pb2.ListRunEventsResponse]]:
         """A run's log, oldest entry first. NOT_FOUND: unknown run."""
 
-    @_abc_1.abstractmethod
     def WatchRun(
         self,
         request: _runner_service_pb2.WatchRunRequest,
@@ -286,7 +276,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         the last entry of a finished run. A stream that broke goes on with the last seq that was seen. NOT_FOUND: unknown run.
         """
 
-    @_abc_1.abstractmethod
     def WakeUp(
         self,
         request: _runner_service_pb2.WakeUpRequest,
@@ -298,7 +287,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: neither or both of run_id and workflow_id, no node_id, or a faulty event.
         """
 
-    @_abc_1.abstractmethod
     def BatchWakeUp(
         self,
         request: _runner_service_pb2.BatchWakeUpRequest,
@@ -308,7 +296,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         be. INVALID_ARGUMENT: more than 1000.
         """
 
-    @_abc_1.abstractmethod
     def PublishEvent(
         self,
         request: _runner_service_pb2.PublishEventRequest,
@@ -318,7 +305,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         runs out; without one, those committed before it. INVALID_ARGUMENT: no topic, or a faulty event.
         """
 
-    @_abc_1.abstractmethod
     def ListSuspended(
         self,
         request: _runner_service_pb2.ListSuspendedRequest,
@@ -326,7 +312,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runner_service_pb2.ListSuspendedResponse, _abc.Awaitable[_runner_service_pb2.ListSuspendedResponse]]:
         """Nodes that wait, longest first."""
 
-    @_abc_1.abstractmethod
     def UpdateSuspended(
         self,
         request: _runner_service_pb2.UpdateSuspendedRequest,
@@ -336,7 +321,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: a mask that names another field.
         """
 
-    @_abc_1.abstractmethod
     def ListTriggerEvents(
         self,
         request: _runner_service_pb2.ListTriggerEventsRequest,
@@ -344,7 +328,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runner_service_pb2.ListTriggerEventsResponse, _abc.Awaitable[_runner_service_pb2.ListTriggerEventsResponse]]:
         """The inbox of a node, oldest event first. NOT_FOUND: unknown run or node."""
 
-    @_abc_1.abstractmethod
     def RedeliverTriggerEvents(
         self,
         request: _runner_service_pb2.RedeliverTriggerEventsRequest,
@@ -355,7 +338,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         body.
         """
 
-    @_abc_1.abstractmethod
     def ListNodeTypes(
         self,
         request: _runner_service_pb2.ListNodeTypesRequest,
@@ -363,7 +345,6 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runner_service_pb2.ListNodeTypesResponse, _abc.Awaitable[_runner_service_pb2.ListNodeTypesResponse]]:
         """The node types that graphs may use on this runner, by name."""
 
-    @_abc_1.abstractmethod
     def GetRunnerStats(
         self,
         request: _runner_service_pb2.GetRunnerStatsRequest,

@@ -245,7 +245,7 @@ class TriggerServiceAsyncStub(TriggerServiceStub):
     that is not known any more is skipped. INVALID_ARGUMENT: more than 1000, or a state that is not final.
     """
 
-class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
+class TriggerServiceServicer:
     """Keeps workflows and their triggers, takes job events in, and hands each match to the runner exactly once.
 
     Errors carry google.rpc.ErrorInfo with a stable reason; INVALID_ARGUMENT also carries google.rpc.BadRequest, naming every
@@ -253,7 +253,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
     UNAVAILABLE (database or runner away; nothing was stored).
     """
 
-    @_abc_1.abstractmethod
     def ListTriggerBlueprints(
         self,
         request: _trigger_service_pb2.ListTriggerBlueprintsRequest,
@@ -263,7 +262,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         The established path answers a bare array.
         """
 
-    @_abc_1.abstractmethod
     def CreateWorkflow(
         self,
         request: _trigger_service_pb2.CreateWorkflowRequest,
@@ -275,7 +273,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         ALREADY_EXISTS: the request_id came before with another body. UNAVAILABLE: the runner could not be asked.
         """
 
-    @_abc_1.abstractmethod
     def GetWorkflow(
         self,
         request: _trigger_service_pb2.GetWorkflowRequest,
@@ -283,7 +280,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trigger_pb2.Workflow, _abc.Awaitable[_trigger_pb2.Workflow]]:
         """One workflow with its normalised trigger configs. NOT_FOUND: unknown or deleted."""
 
-    @_abc_1.abstractmethod
     def ListWorkflows(
         self,
         request: _trigger_service_pb2.ListWorkflowsRequest,
@@ -291,7 +287,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trigger_service_pb2.ListWorkflowsResponse, _abc.Awaitable[_trigger_service_pb2.ListWorkflowsResponse]]:
         """Workflows, oldest first."""
 
-    @_abc_1.abstractmethod
     def UpdateWorkflow(
         self,
         request: _trigger_service_pb2.UpdateWorkflowRequest,
@@ -303,7 +298,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         value. UNAVAILABLE: the runner could not be asked.
         """
 
-    @_abc_1.abstractmethod
     def DeleteWorkflow(
         self,
         request: _trigger_service_pb2.DeleteWorkflowRequest,
@@ -313,7 +307,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         runs go on. NOT_FOUND: unknown, or deleted before.
         """
 
-    @_abc_1.abstractmethod
     def UpdateTriggerConfigs(
         self,
         request: _trigger_service_pb2.UpdateTriggerConfigsRequest,
@@ -325,7 +318,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         a missing is_enabled, a condition that does not compile. NOT_FOUND: unknown workflow. ABORTED: the etag is stale.
         """
 
-    @_abc_1.abstractmethod
     def BatchUpdateTriggerConfigs(
         self,
         request: _trigger_service_pb2.BatchUpdateTriggerConfigsRequest,
@@ -336,7 +328,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: one of the workflows is unknown; then none changes. INVALID_ARGUMENT: an unknown trigger type.
         """
 
-    @_abc_1.abstractmethod
     def RunWorkflow(
         self,
         request: _trigger_service_pb2.RunWorkflowRequest,
@@ -347,7 +338,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: unknown workflow. ALREADY_EXISTS: the request_id came before with another body.
         """
 
-    @_abc_1.abstractmethod
     def ReportJobEvent(
         self,
         request: _trigger_service_pb2.ReportJobEventRequest,
@@ -360,7 +350,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         status.
         """
 
-    @_abc_1.abstractmethod
     def BatchReportJobEvents(
         self,
         request: _trigger_service_pb2.BatchReportJobEventsRequest,
@@ -370,7 +359,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         others be. INVALID_ARGUMENT: more than 1000.
         """
 
-    @_abc_1.abstractmethod
     def MatchJobEvent(
         self,
         request: _trigger_service_pb2.MatchJobEventRequest,
@@ -378,7 +366,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trigger_service_pb2.MatchJobEventResponse, _abc.Awaitable[_trigger_service_pb2.MatchJobEventResponse]]:
         """Says which workflows an event would fire now, and stores nothing. INVALID_ARGUMENT: a missing or wrong field."""
 
-    @_abc_1.abstractmethod
     def ExplainEvent(
         self,
         request: _trigger_service_pb2.ExplainEventRequest,
@@ -388,7 +375,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         event, or one older than what is kept.
         """
 
-    @_abc_1.abstractmethod
     def ExplainWorkflow(
         self,
         request: _trigger_service_pb2.ExplainWorkflowRequest,
@@ -398,7 +384,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: unknown workflow.
         """
 
-    @_abc_1.abstractmethod
     def BacktestTriggers(
         self,
         request: _trigger_service_pb2.BacktestTriggersRequest,
@@ -409,7 +394,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: unknown workflow. INVALID_ARGUMENT: faulty configs, or a time range that ends before it starts.
         """
 
-    @_abc_1.abstractmethod
     def ListFirings(
         self,
         request: _trigger_service_pb2.ListFiringsRequest,
@@ -417,7 +401,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_trigger_service_pb2.ListFiringsResponse, _abc.Awaitable[_trigger_service_pb2.ListFiringsResponse]]:
         """Firings, newest first."""
 
-    @_abc_1.abstractmethod
     def GetTriggerStats(
         self,
         request: _trigger_service_pb2.GetTriggerStatsRequest,
@@ -427,7 +410,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: a bucket that is longer than the window, or so short that there would be more than 1000.
         """
 
-    @_abc_1.abstractmethod
     def RetryFiring(
         self,
         request: _trigger_service_pb2.RetryFiringRequest,
@@ -437,7 +419,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION: it is DISPATCHED or CANCELLED.
         """
 
-    @_abc_1.abstractmethod
     def CancelFiring(
         self,
         request: _trigger_service_pb2.CancelFiringRequest,
@@ -447,7 +428,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         it is DISPATCHING just now. FAILED_PRECONDITION: it is DISPATCHED.
         """
 
-    @_abc_1.abstractmethod
     def ReplayEvents(
         self,
         request: _trigger_service_pb2.ReplayEventsRequest,
@@ -458,7 +438,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         ALREADY_EXISTS: the request_id came before with another body.
         """
 
-    @_abc_1.abstractmethod
     def PauseTriggers(
         self,
         request: _trigger_service_pb2.PauseTriggersRequest,
@@ -468,7 +447,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         no error. INVALID_ARGUMENT: neither workflow nor experiment. NOT_FOUND: unknown workflow.
         """
 
-    @_abc_1.abstractmethod
     def ResumeTriggers(
         self,
         request: _trigger_service_pb2.ResumeTriggersRequest,
@@ -478,7 +456,6 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: neither workflow nor experiment. NOT_FOUND: unknown workflow.
         """
 
-    @_abc_1.abstractmethod
     def ReportRunStates(
         self,
         request: _trigger_service_pb2.ReportRunStatesRequest,
