@@ -1,7 +1,5 @@
 """In-process time, always handed in. Times that processes compare with each other are Postgres's, not these."""
 
-# ruff: noqa: ASYNC109 -- a clock is what implements timeouts
-
 from __future__ import annotations
 
 import asyncio

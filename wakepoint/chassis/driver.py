@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -43,11 +42,10 @@ class Target:
     @classmethod
     def parse(cls, dsn: str) -> Target:
         """Take `statement_cache_size=0` out of the DSN's query: asyncpg would send it to the server as a setting."""
-        parts = urlsplit(dsn)
-        query = parse_qsl(parts.query, keep_blank_values=True)
-        pooled = ("statement_cache_size", "0") in query
-        kept = urlencode([pair for pair in query if pair[0] != "statement_cache_size"])
-        return cls(urlunsplit(parts._replace(query=kept)) if kept != parts.query else dsn, pooled)
+        base, _, query = dsn.partition("?")
+        kept = [pair for pair in query.split("&") if pair and not pair.startswith("statement_cache_size=")]
+        pooled = "statement_cache_size=0" in query.split("&")
+        return cls("?".join(filter(None, [base, "&".join(kept)])), pooled)
 
     def server_settings(self, application_name: str) -> dict[str, str]:
         """Startup parameters; behind pgbouncer only those that it lets through."""
@@ -67,7 +65,7 @@ class CheckedConnection(asyncpg.Connection):
     It answers so when a statement had failed and its error was swallowed in the block: everything written is gone.
     """
 
-    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
         """As asyncpg's, which ignores the answer to a COMMIT."""
         status = await super().execute(query, *args, timeout=timeout)
         if status == "ROLLBACK" and query.startswith("COMMIT"):
