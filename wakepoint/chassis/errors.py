@@ -3,8 +3,6 @@
 `reason` is an UPPER_SNAKE_CASE constant for programs, `message` a sentence for people, `metadata` the values in it.
 """
 
-# ruff: noqa: N818 -- the names are those of the status codes that they become
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping

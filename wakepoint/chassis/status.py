@@ -8,7 +8,8 @@ from typing import Final
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 
 from wakepoint.chassis import errors
 
@@ -41,34 +42,32 @@ def http_status_of(error: BaseException) -> int:
     return _row(error)[1]
 
 
-def to_status(error: BaseException) -> status_pb2.Status:
+def to_status(error: BaseException) -> Status:
     """The error with ErrorInfo, and BadRequest or RetryInfo where it has them. Strangers become a bare INTERNAL."""
     if not isinstance(error, errors.WakepointError) or code_of(error) is grpc.StatusCode.INTERNAL:
-        return status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))
-    ]
+        return Status(code=grpc.StatusCode.INTERNAL.value[0], message="internal error")
+    details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))]
     if isinstance(error, errors.InvalidArgument) and error.violations:
         details.append(_bad_request(error.violations))
     if isinstance(error, errors.ResourceExhausted):
-        retry = error_details_pb2.RetryInfo()
+        retry = RetryInfo()
         retry.retry_delay.FromTimedelta(error.retry_after)
         details.append(retry)
-    status = status_pb2.Status(code=code_of(error).value[0], message=error.message)
+    status = Status(code=code_of(error).value[0], message=error.message)
     for detail in details:
         status.details.add().Pack(detail)
     return status
 
 
-def from_status(status: status_pb2.Status) -> errors.WakepointError | None:
+def from_status(status: Status) -> errors.WakepointError | None:
     """The error behind a peer's status. None for codes outside the taxonomy, which no caller can act on."""
     kind = next((kind for code, kind in _CLASSES.items() if code.value[0] == status.code), None)
     if kind is None:
         return None
     info, bad_request, retry = (
-        error_details_pb2.ErrorInfo(),
-        error_details_pb2.BadRequest(),
-        error_details_pb2.RetryInfo(),
+        ErrorInfo(),
+        BadRequest(),
+        RetryInfo(),
     )
     for detail in status.details:
         _unpack(detail, info, bad_request, retry)
@@ -90,11 +89,10 @@ def _row(error: BaseException) -> tuple[grpc.StatusCode, int]:
     return _INTERNAL
 
 
-def _bad_request(violations: tuple[errors.FieldViolation, ...]) -> error_details_pb2.BadRequest:
-    return error_details_pb2.BadRequest(
+def _bad_request(violations: tuple[errors.FieldViolation, ...]) -> BadRequest:
+    return BadRequest(
         field_violations=[
-            error_details_pb2.BadRequest.FieldViolation(field=item.field, description=item.description)
-            for item in violations
+            BadRequest.FieldViolation(field=item.field, description=item.description) for item in violations
         ]
     )
 
