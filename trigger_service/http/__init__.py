@@ -1,0 +1,1 @@
+"""REST on plain paths, for people and existing frontends."""

@@ -1,0 +1,108 @@
+-- name: match_view
+-- Everything that matching a batch needs, in one snapshot: what is known of the jobs, the revision of each experiment and
+-- the enabled configs of exactly that revision. Only rows whose type and status fit are read, however many others there are.
+with reported as (
+    select * from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[])
+        as r (experiment_id, job_id, attempt, job_type, status)
+),
+known as materialized (
+    select distinct j.experiment_id, j.job_id, j.attempt, j.job_type, j.job_name, j.attributes
+    from reported as r
+    join trigger.jobs as j using (experiment_id, job_id, attempt)
+),
+wanted as materialized (
+    select r.experiment_id, r.job_type, r.status from reported as r where r.job_type <> ''
+    union
+    select r.experiment_id, k.job_type, r.status
+    from reported as r join known as k using (experiment_id, job_id, attempt)
+),
+candidates as (
+    select distinct on (i.experiment_id, i.trigger_type, i.workflow_id)
+        i.experiment_id as watched_id, i.trigger_type, i.config, w.workflow_id, w.experiment_id, w.name, w.version,
+        w.graph_hash, w.paused
+    from wanted as x
+    join trigger.trigger_index as i on i.experiment_id = x.experiment_id and i.trigger_type = x.job_type
+        and x.status = any (i.on_statuses)
+    join trigger.workflows as w on w.workflow_id = i.workflow_id
+    order by i.experiment_id, i.trigger_type, i.workflow_id
+)
+select
+    trigger.as_of() as now,
+    (select coalesce(jsonb_agg(to_jsonb(k)), '[]') from known as k) as jobs,
+    (select coalesce(jsonb_object_agg(e.experiment_id, e.revision), '{}')
+     from trigger.experiments as e where e.experiment_id = any ($1)) as revisions,
+    (select coalesce(jsonb_agg(to_jsonb(c)), '[]') from candidates as c) as candidates;
+
+-- name: record_events
+-- Events, their firings and their jobs, all hanging on the events that are really new: a firing or a job is written from the
+-- event's RETURNING, never from the parameters alone. Keys are taken in sorted order, so that two batches that share some
+-- cannot wait for each other in a circle.
+with given as materialized (
+    select * from jsonb_to_recordset($1) as g (
+        event_key uuid, experiment_id text, source text, event_id text, job_id text, attempt integer, status text,
+        job_type text, job_name text, attributes jsonb, occur_time timestamptz, depth integer, cause_run_id text,
+        trace_parent text, revision bigint, place integer)
+),
+accepted as (
+    insert into trigger.job_events (
+        event_key, experiment_id, source, event_id, job_id, attempt, status, job_type, job_name, attributes, occur_time,
+        depth, cause_run_id, trace_parent, revision)
+    select event_key, experiment_id, source, event_id, job_id, attempt, status, job_type, job_name, attributes,
+           coalesce(occur_time, trigger.stamp()), depth, cause_run_id, trace_parent, revision
+    from given
+    order by experiment_id, job_id, attempt, status, event_id
+    on conflict do nothing
+    returning event_key
+),
+fired as (
+    insert into trigger.firings (
+        firing_id, event_key, workflow_id, experiment_id, event_id, trigger_type, workflow_version, graph_hash, depth,
+        state, held_by)
+    select f.firing_id, f.event_key, f.workflow_id, f.experiment_id, f.event_id, f.trigger_type, f.workflow_version,
+           decode(f.graph_hash, 'hex'), f.depth, f.state, f.held_by
+    from jsonb_to_recordset($2) as f (
+        firing_id uuid, event_key uuid, workflow_id uuid, experiment_id text, event_id text, trigger_type text,
+        workflow_version bigint, graph_hash text, depth integer, state text, held_by text)
+    join accepted using (event_key)
+    order by f.firing_id
+    returning *
+),
+updated as (
+    insert into trigger.jobs as j (
+        experiment_id, job_id, attempt, job_type, job_name, status, attributes, triggers_processed_time)
+    -- Of several statuses of one job in a batch the last one stands, unless one before it ended the job.
+    select distinct on (experiment_id, job_id, attempt)
+        experiment_id, job_id, attempt, job_type, job_name, status, attributes, trigger.stamp()
+    from given join accepted using (event_key)
+    order by experiment_id, job_id, attempt, status = any ($3::text[]), place desc
+    on conflict (experiment_id, job_id, attempt) do update
+    set job_type = excluded.job_type,
+        job_name = excluded.job_name,
+        attributes = excluded.attributes,
+        -- A report that comes late never takes a finished job back to an unfinished status.
+        status = case when excluded.status = any ($3::text[]) and j.status <> '' and j.status <> all ($3::text[])
+                      then j.status else excluded.status end,
+        update_time = trigger.stamp(),
+        triggers_processed_time = excluded.triggers_processed_time
+)
+select
+    (select coalesce(array_agg(event_key), '{}') from accepted) as accepted,
+    (select coalesce(jsonb_agg(to_jsonb(f)), '[]') from fired as f) as firings;
+
+-- name: find_originals
+-- For reports that were not new: the event that reached this status of this job before, and the event that bore this id.
+select r.place, same_status.event_key, same_status.event_id, same_id.event_key as id_event_key
+from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[]) with ordinality
+    as r (experiment_id, job_id, attempt, status, source, event_id, place)
+left join trigger.job_events as same_status using (experiment_id, job_id, attempt, status)
+left join trigger.job_events as same_id
+    on same_id.experiment_id = r.experiment_id and same_id.source = r.source and same_id.event_id = r.event_id
+order by r.place;
+
+-- name: current_configs
+-- Every live workflow that an event of this experiment concerns, with all its configs: for explaining refusals.
+select h.configs, coalesce(h.disabled_reason, '') as disabled_reason, h.paused, w.workflow_id, w.experiment_id, w.name
+from trigger.config_history as h
+join trigger.workflows as w on w.workflow_id = h.workflow_id
+where h.experiment_id = $1 and h.valid_to is null
+order by h.workflow_id;

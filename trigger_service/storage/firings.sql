@@ -1,0 +1,135 @@
+-- name: insert_manual
+insert into trigger.firings (
+    firing_id, event_key, workflow_id, experiment_id, event_id, trigger_type, workflow_version, graph_hash, input, state)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'QUEUED')
+returning *;
+
+-- name: get_firing
+select * from trigger.firings where firing_id = $1;
+
+-- name: firings_of_events
+select * from trigger.firings where event_key = any ($1::uuid[]) order by firing_id;
+
+-- name: list_firings
+select * from trigger.firings
+where ($1::uuid is null or workflow_id = $1)
+  and ($2 = '' or experiment_id = $2)
+  and (cardinality($3::text[]) = 0 or state = any ($3))
+  and ($4::uuid is null or firing_id < $4)
+order by firing_id desc
+limit $5;
+
+-- name: cancel_of_workflow
+-- What is being dispatched just now is left alone: it may have reached the runner already.
+with pending as materialized (
+    select firing_id from trigger.firings
+    where workflow_id = $1 and state in ('QUEUED', 'RETRYING', 'HELD')
+    order by firing_id
+    for no key update
+)
+update trigger.firings as f
+set state = 'CANCELLED', last_error = $2, lease_id = null, lease_expire_time = null
+from pending
+where f.firing_id = pending.firing_id and f.state in ('QUEUED', 'RETRYING', 'HELD');
+
+-- name: lease_due
+-- Takes due firings for one dispatcher. A match that was under way while its workflow was deleted, or its triggers were
+-- turned off, may have come in after those were cancelled: such firings end here.
+with due as materialized (
+    select firing_id, workflow_id from trigger.firings
+    where state in ('QUEUED', 'RETRYING') and next_attempt_time <= trigger.as_of()
+    order by next_attempt_time, firing_id
+    limit $3
+    for no key update skip locked
+),
+judged as (
+    select d.firing_id, w.concurrency, w.experiment_id,
+           case when w.workflow_id is null or w.delete_time is not null then 'the workflow was deleted'
+                else w.disabled_reason end as obstacle,
+           w.workflow_id is null or w.delete_time is not null as is_gone
+    from due as d
+    left join trigger.workflows as w on w.workflow_id = d.workflow_id
+),
+leased as (
+    update trigger.firings as f
+    set state = case when is_gone or (obstacle is not null and f.trigger_type <> 'MANUAL')
+                     then 'CANCELLED' else 'DISPATCHING' end,
+        last_error = case when is_gone or (obstacle is not null and f.trigger_type <> 'MANUAL')
+                          then obstacle else f.last_error end,
+        lease_id = $1,
+        lease_expire_time = trigger.stamp() + $2::interval
+    from judged as j
+    where f.firing_id = j.firing_id
+    returning f.firing_id, f.event_key, f.workflow_id, f.experiment_id, f.event_id, f.trigger_type, f.graph_hash,
+              f.input, f.depth, f.state, f.attempts, f.refusals
+)
+select l.*, e.job_id, e.attempt as job_attempt, e.job_type, e.job_name, e.status, e.attributes
+from leased as l
+left join trigger.job_events as e on e.event_key = l.event_key
+order by l.firing_id;
+
+-- name: graphs_by_hash
+select graph_hash, graph from trigger.graphs where graph_hash = any ($1::bytea[]);
+
+-- name: record_outcomes
+-- Fenced by the lease: a dispatcher that was frozen past its lease finds its firings gone and changes nothing. Rows are
+-- locked in order, because reports about runs lock the same rows.
+with outcomes as materialized (
+    select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[], $8::interval[])
+        as o (firing_id, state, run_id, error, tried, refused, delay)
+),
+held as materialized (
+    select f.firing_id from trigger.firings as f
+    where f.firing_id = any ($2::uuid[]) and f.lease_id = $1 and f.state = 'DISPATCHING'
+    order by f.firing_id
+    for no key update
+)
+update trigger.firings as f
+set state = o.state,
+    run_id = case when o.state = 'DISPATCHED' then o.run_id else f.run_id end,
+    dispatch_time = case when o.state = 'DISPATCHED' then trigger.stamp() end,
+    last_error = o.error,
+    attempts = f.attempts + o.tried,
+    refusals = f.refusals + o.refused,
+    next_attempt_time = trigger.stamp() + o.delay,
+    lease_id = null,
+    lease_expire_time = null
+from outcomes as o
+join held using (firing_id)
+where f.firing_id = o.firing_id and f.lease_id = $1 and f.state = 'DISPATCHING'
+returning f.firing_id;
+
+-- name: sweep_leases
+-- A dispatcher that died leaves its firings behind; whether the runner got them is told by their request_id.
+with expired as materialized (
+    select firing_id from trigger.firings
+    where state = 'DISPATCHING' and lease_expire_time <= trigger.as_of()
+    order by lease_expire_time
+    limit $1
+    for no key update skip locked
+)
+update trigger.firings as f
+set state = 'QUEUED', lease_id = null, lease_expire_time = null
+from expired
+where f.firing_id = expired.firing_id
+returning f.firing_id;
+
+-- name: record_run_states
+-- Told at least once and in any order: a result of an earlier attempt of the run never replaces a later one's. Callers
+-- give each firing once.
+with results as materialized (
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::integer[])
+        as r (firing_id, run_id, run_state, end_time, attempt)
+),
+held as materialized (
+    select f.firing_id from trigger.firings as f
+    where f.firing_id = any ($1::uuid[])
+    order by f.firing_id
+    for no key update
+)
+update trigger.firings as f
+set run_id = r.run_id, run_state = r.run_state, run_end_time = r.end_time, run_attempt = r.attempt
+from results as r
+join held using (firing_id)
+where f.firing_id = r.firing_id and f.run_attempt <= r.attempt
+returning f.firing_id;

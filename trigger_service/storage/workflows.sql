@@ -1,0 +1,47 @@
+-- name: insert_graph
+-- The same graph may be inserted by two at once; whoever comes second waits and inserts nothing.
+insert into trigger.graphs (graph_hash, graph) values ($1, $2) on conflict (graph_hash) do nothing;
+
+-- name: insert_workflow
+insert into trigger.workflows (workflow_id, experiment_id, name, graph_hash, trigger_configs)
+values ($1, $2, $3, $4, $5);
+
+-- name: get_workflow
+select * from trigger.live_workflows where workflow_id = $1 and ($2 = '' or experiment_id = $2);
+
+-- name: list_workflows
+select * from trigger.live_workflows as w
+where ($1 = '' or w.experiment_id = $1)
+  and ($2 = '' or exists (
+      select from trigger.trigger_index as i where i.workflow_id = w.workflow_id and i.trigger_type = $2))
+  and ($3::uuid is null or w.workflow_id > $3)
+order by w.workflow_id
+limit $4;
+
+-- name: lock_workflow
+-- A statement of its own: what is decided next must see what the lock waited for.
+select edition, version, graph_hash, experiment_id from trigger.workflows
+where workflow_id = $1 and ($2 = '' or experiment_id = $2) and delete_time is null
+for no key update;
+
+-- name: update_configs
+-- Enabling a trigger says that somebody has looked at why the service turned them off.
+update trigger.workflows
+set trigger_configs = $2, disabled_reason = case when $3 then null else disabled_reason end
+where workflow_id = $1;
+
+-- name: delete_workflow
+update trigger.workflows set delete_time = trigger.stamp() where workflow_id = $1;
+
+-- name: offer_blueprints
+select trigger.offer_blueprints($1);
+
+-- name: find_request
+select body_hash, result_id from trigger.requests where experiment_id = $1 and method = $2 and request_id = $3;
+
+-- name: claim_request
+-- Waits for a concurrent holder of the same key; false when there is, or was, one.
+insert into trigger.requests (experiment_id, method, request_id, body_hash, result_id)
+values ($1, $2, $3, $4, $5)
+on conflict (experiment_id, method, request_id) do nothing
+returning true;
