@@ -1,6 +1,6 @@
 """Generates the Python code of protos/, and checks that it is current and that the API stays what was promised.
 
-    python tools/protos.py generate   write wakepoint/*/v1/*_pb2*.py and their stubs anew
+    python tools/protos.py generate   write wakepoint/*/v1/*_pb2*.py, and stubs there and in typings/
     python tools/protos.py check      fail when those are stale, on a lint or format complaint, or on a breaking change
     python tools/protos.py release    keep the API as it is now as the promise that later changes are checked against
 
@@ -20,7 +20,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROTOS: Final = ROOT / "protos"
-PACKAGE: Final = "wakepoint"
+TREES: Final = ("wakepoint", "typings")
+# What our messages hold of others' and mypy cannot find where it is installed; see mypy_path in pyproject.toml.
+FOREIGN: Final = ("google/rpc/code.proto", "google/rpc/error_details.proto", "google/rpc/status.proto")
 RELEASES: Final = ROOT / ".proto-release"
 GENERATED: Final = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
@@ -74,16 +76,19 @@ def _wanted() -> dict[str, bytes]:
     """What the generated code should be, by path."""
     with tempfile.TemporaryDirectory() as target:
         _protoc(f"--python_out={target}", f"--mypy_out=quiet:{target}", *_sources())
-        # Files without a service would only yield modules without content. A servicer need not have every method: what it
-        # leaves out answers UNIMPLEMENTED.
+        # Files without a service would only yield modules without content. Concrete stubs: a servicer may leave methods
+        # out, which then answer UNIMPLEMENTED.
         grpc = (f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet,generate_concrete_servicer_stubs:{target}")
         _protoc(*grpc, *_sources("_service.proto"))
+        typings = Path(target, "typings")
+        typings.mkdir()
+        _protoc(f"--mypy_out=quiet:{typings}", *FOREIGN)
         return _generated(Path(target))
 
 
 def _generated(root: Path) -> dict[str, bytes]:
     """What each generated file below root holds, by path."""
-    found = (path for pattern in GENERATED for path in (root / PACKAGE).rglob(pattern))
+    found = (path for tree in TREES for pattern in GENERATED for path in (root / tree).rglob(pattern))
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
