@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from wakepoint.chassis.errors import InvalidArgument, Violations
 
 EXACT_LIMIT = 2**53
-MAX_DEPTH = 30
-"""Levels of nesting: a level of Struct takes three of the hundred that protobuf's parser follows."""
+MAX_DEPTH = 20
+"""Levels of nesting that a value may have. Protobuf's parser follows a hundred messages into each other and a level of
+Struct takes three of them; what is left is for the messages, logs and outputs that values are put into later."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def struct_to_python(struct: Struct, path: str = "") -> dict[str, object]:
@@ -43,8 +45,7 @@ def value_to_python(value: Value, path: str = "") -> object:
 def python_to_struct(value: Mapping[str, object], path: str = "") -> Struct:
     """The mapping as a struct; integers beyond 2^53 become text. InvalidArgument for what JSON does not have."""
     struct = Struct()
-    for key, item in value.items():
-        _fill(struct.fields[key], item, _member(path, key))
+    _fill_struct(struct, value, path)
     return struct
 
 
@@ -124,11 +125,11 @@ def _number(number: float, path: str, violations: Violations) -> int | float:
 def _fill(target: Value, value: object, path: str) -> None:
     match value:
         case None:
-            target.null_value = 0  # type: ignore[assignment]  # NULL_VALUE
+            target.null_value = NULL_VALUE
         case bool():
             target.bool_value = value
         case str():
-            target.string_value = value
+            target.string_value = _encodable(value, path)
         case int() if abs(value) > EXACT_LIMIT:
             target.string_value = str(value)
         case int() | float():
@@ -136,13 +137,25 @@ def _fill(target: Value, value: object, path: str) -> None:
                 raise InvalidArgument.of(path, "must be a finite number")
             target.number_value = value
         case Mapping():
-            target.struct_value.CopyFrom(python_to_struct(value, path))
+            target.struct_value.SetInParent()
+            _fill_struct(target.struct_value, value, path)
         case list() | tuple():
-            target.list_value.CopyFrom(ListValue())
+            target.list_value.SetInParent()
             for index, item in enumerate(value):
                 _fill(target.list_value.values.add(), item, f"{path}[{index}]")
         case _:
             raise InvalidArgument.of(path, f"{type(value).__name__} is not a JSON value")
+
+
+def _fill_struct(struct: Struct, value: Mapping[str, object], path: str) -> None:
+    for key, item in value.items():
+        _fill(struct.fields[_encodable(key, path)], item, _member(path, key))
+
+
+def _encodable(text: str, path: str) -> str:
+    if _SURROGATE.search(text):
+        raise InvalidArgument.of(path, "must not contain lone surrogates")
+    return text
 
 
 def _check(value: object, path: str, violations: Violations, depth: int) -> None:
