@@ -21,8 +21,14 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROTOS: Final = ROOT / "protos"
 TREES: Final = ("wakepoint", "typings")
-# What our messages hold of others' and mypy cannot find where it is installed; see mypy_path in pyproject.toml.
-FOREIGN: Final = ("google/rpc/code.proto", "google/rpc/error_details.proto", "google/rpc/status.proto")
+# What our code names of others' and mypy cannot find where it is installed; see mypy_path in pyproject.toml.
+FOREIGN: Final = (
+    "google/api/annotations.proto",
+    "google/api/http.proto",
+    "google/rpc/code.proto",
+    "google/rpc/error_details.proto",
+    "google/rpc/status.proto",
+)
 RELEASES: Final = ROOT / ".proto-release"
 GENERATED: Final = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
