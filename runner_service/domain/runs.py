@@ -1,0 +1,163 @@
+"""The records the runner keeps besides the log: runs, waits, the inbox, external jobs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from runner_service.domain.projection import RunState
+
+TIMER_SOURCE = "wakepoint/timer"
+JOB_SOURCE = "wakepoint/job"
+
+
+class Disposition(StrEnum):
+    """What became of a wake-up; the first three are successes."""
+
+    DELIVERED = "DELIVERED"
+    BUFFERED = "BUFFERED"
+    DUPLICATE = "DUPLICATE"
+    EXPIRED = "EXPIRED"
+    FINISHED = "FINISHED"
+    NO_SUCH_RUN = "NO_SUCH_RUN"
+    NO_SUCH_NODE = "NO_SUCH_NODE"
+    AMBIGUOUS = "AMBIGUOUS"
+    INBOX_FULL = "INBOX_FULL"
+    TOO_LARGE = "TOO_LARGE"
+
+    @property
+    def success(self) -> bool:
+        return self in (Disposition.DELIVERED, Disposition.BUFFERED, Disposition.DUPLICATE)
+
+
+class TriggerEventState(StrEnum):
+    PENDING = "PENDING"
+    CONSUMED = "CONSUMED"
+    EXPIRED = "EXPIRED"
+    DEAD_LETTERED = "DEAD_LETTERED"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of runner.runs. `source` is {firing_id, event_id, trigger_type, depth} where a firing made the run."""
+
+    run_id: str
+    experiment_id: str
+    workflow_id: str
+    graph_hash: bytes
+    state: RunState
+    input: Any
+    source: Mapping[str, Any]
+    outputs: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+    attempt: int
+    first_seq: int
+    last_seq: int
+    suspended_node_ids: tuple[str, ...]
+    create_time: datetime
+    start_time: datetime | None
+    update_time: datetime
+    end_time: datetime | None
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """A run this replica has just taken; what its holder writes must carry this epoch."""
+
+    run_id: str
+    experiment_id: str
+    workflow_id: str
+    graph_hash: bytes
+    epoch: int
+    last_inbox_seq: int
+    crashes: int
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEvent:
+    """A pending trigger event; `event` is what the node receives."""
+
+    inbox_seq: int
+    node_id: str
+    source: str
+    event_id: str
+    event: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A node that waits. Hot while `suspend_time` is None."""
+
+    run_id: str
+    node_id: str
+    activation: str
+    suspended: bool
+    wake_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendedNode:
+    """A waiting node as people see it."""
+
+    run_id: str
+    workflow_id: str
+    experiment_id: str
+    node_id: str
+    node_type: str
+    reason: str
+    state: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    create_time: datetime
+    suspend_time: datetime | None
+    wake_time: datetime | None
+    priority: int
+    pending_events: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.workflow_id}:{self.node_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An external job of a RunJob node. `handle` is what its backend needs to find it again."""
+
+    job_id: str
+    run_id: str
+    node_id: str
+    activation: str
+    experiment_id: str
+    job_type: str
+    job_name: str
+    backend: str
+    spec: Mapping[str, Any]
+    handle: Mapping[str, Any] | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewWait:
+    """A wait to be written with a step."""
+
+    node_id: str
+    activation: str
+    node_type: str
+    suspended: bool
+    reason: str = ""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    wake_time: datetime | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A trigger event that leaves the inbox with a step."""
+
+    inbox_seq: int
+    state: TriggerEventState
+    activation: str | None = None
+    reason: str | None = None

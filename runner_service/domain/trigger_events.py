@@ -1,0 +1,92 @@
+"""Trigger events on their way to a node, and what becomes of a wake-up given what the locked rows say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from runner_service.domain.projection import RunState
+from runner_service.domain.runs import Disposition
+
+MAX_PENDING_EVENTS = 10_000
+MAX_EVENT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerEvent:
+    """An event with CloudEvents' attributes; its identity is (source, event_id). `occur_time` is aware."""
+
+    event_id: str
+    source: str
+    type: str
+    payload: Any
+    occur_time: datetime
+    subject: str = ""
+    content_type: str = ""
+    body_base64: str = ""
+    trace_parent: str = ""
+    extensions: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    expire_time: datetime | None = None
+
+    def as_node_sees_it(self) -> dict[str, Any]:
+        """The mapping a node receives; attributes that were not given are left out."""
+        time = self.occur_time.isoformat()
+        seen: dict[str, Any] = {
+            "event_id": self.event_id,
+            "source": self.source,
+            "type": self.type,
+            "payload": self.payload,
+            "timestamp": time,
+            "occur_time": time,
+        }
+        optional = {
+            "subject": self.subject,
+            "content_type": self.content_type,
+            "body_base64": self.body_base64,
+            "trace_parent": self.trace_parent,
+            "extensions": dict(self.extensions),
+        }
+        return seen | {name: value for name, value in optional.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A node of a run that an event is for."""
+
+    run_id: str
+    node_id: str
+
+
+@dataclass(slots=True)
+class NodeFacts:
+    """What the rows say about an addressed node, read after its run was locked."""
+
+    exists: bool
+    waiting: bool
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the locked run row says."""
+
+    state: RunState
+    closed_nodes: frozenset[str]
+
+
+def disposition_of(run: RunFacts | None, node: NodeFacts | None, node_id: str, *, known: bool, expired: bool) -> Disposition:
+    """What becomes of an event. `known`: an event of the same identity was accepted before; `expired`: it comes too late."""
+    if run is None or node is None:
+        return Disposition.NO_SUCH_RUN
+    if not node.exists:
+        return Disposition.NO_SUCH_NODE
+    if known:
+        return Disposition.DUPLICATE
+    if run.state.finished or node_id in run.closed_nodes:
+        return Disposition.FINISHED
+    if expired:
+        return Disposition.EXPIRED
+    if node.pending >= MAX_PENDING_EVENTS:
+        return Disposition.INBOX_FULL
+    return Disposition.DELIVERED if node.waiting and node.pending == 0 else Disposition.BUFFERED

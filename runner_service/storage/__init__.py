@@ -1,0 +1,1 @@
+"""Named SQL and one typed function a query; nothing here decides anything."""

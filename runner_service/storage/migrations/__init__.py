@@ -1,0 +1,1 @@
+"""Forward-only migrations of schema `runner`, in the order of their numbers."""

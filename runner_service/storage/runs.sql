@@ -1,0 +1,162 @@
+-- name: insert_graphs
+-- Sorted by the caller, so that two batches with the same graphs cannot deadlock.
+insert into runner.graphs (graph_hash, graph, node_ids)
+select g.graph_hash, g.graph, g.node_ids
+from jsonb_to_recordset($1::jsonb) as g (graph_hash bytea, graph jsonb, node_ids text[])
+on conflict (graph_hash) do nothing;
+
+-- name: get_graphs
+select graph_hash, graph from runner.graphs where graph_hash = any($1::bytea[]);
+
+-- name: insert_start_requests
+-- A concurrent duplicate waits here for the first one's commit and then comes back with nothing.
+insert into runner.start_requests (experiment_id, request_id, body_hash, run_id)
+select experiment_id, request_id, body_hash, run_id
+from jsonb_to_recordset($1::jsonb) as r (experiment_id text, request_id text, body_hash bytea, run_id uuid)
+on conflict (experiment_id, request_id) do nothing
+returning run_id;
+
+-- name: get_start_requests
+-- A statement of its own: it sees what insert_start_requests waited for.
+select r.experiment_id, r.request_id, s.body_hash, s.run_id
+from jsonb_to_recordset($1::jsonb) as r (experiment_id text, request_id text)
+join runner.start_requests s using (experiment_id, request_id);
+
+-- name: insert_runs
+with given as (
+    select * from jsonb_to_recordset($1::jsonb) as g (
+        run_id uuid, experiment_id text, workflow_id text, graph_hash bytea, input jsonb, source jsonb, lines jsonb)
+),
+created as (
+    insert into runner.runs (run_id, experiment_id, workflow_id, graph_hash, state, input, source, last_seq, ready_time)
+    select run_id, experiment_id, workflow_id, graph_hash, 'QUEUED', input, source, jsonb_array_length(lines), runner.stamp()
+    from given
+    returning run_id
+)
+insert into runner.run_events (run_id, seq, event_type, node_id, activation, payload, epoch)
+select g.run_id, line.number, line.value ->> 't', null, null, nullif(line.value -> 'p', 'null'), 0
+from created
+join given g using (run_id)
+cross join lateral jsonb_array_elements(g.lines) with ordinality as line (value, number);
+
+-- name: get_runs
+select * from runner.runs where run_id = any($1::uuid[]);
+
+-- name: list_runs
+-- Keyset by run_id, which is immutable and grows with time; newest first. $6 is the time as of which the walk began.
+select * from runner.runs
+where ($1::text is null or experiment_id = $1)
+  and ($2::text is null or workflow_id = $2)
+  and (cardinality($3::text[]) = 0 or state = any($3))
+  and ($4::uuid is null or run_id < $4)
+  and create_time <= $6
+order by run_id desc
+limit $5;
+
+-- name: lock_runs
+-- A statement of its own, ascending: whatever is decided next sees what this waited for, and nobody deadlocks.
+select run_id, experiment_id, workflow_id, graph_hash, state, epoch, last_seq, last_inbox_seq, closed_nodes, owner_id
+from runner.runs
+where run_id = any($1::uuid[])
+order by run_id
+for no key update;
+
+-- name: lock_runs_that_are_free
+-- As lock_runs, but leaves out what somebody else is deciding about: a sweep comes back for those.
+select run_id, experiment_id, workflow_id, graph_hash, state, epoch, last_seq, last_inbox_seq, closed_nodes, owner_id
+from runner.runs
+where run_id = any($1::uuid[])
+order by run_id
+for no key update skip locked;
+
+-- name: claim_runs
+-- Materialized, or the planner may run the limit again for each row; a replica that was declared dead claims nothing.
+with ready as materialized (
+    select run_id, start_time is null as fresh
+    from runner.runs
+    where state = 'QUEUED'
+      and exists (select from runner.replicas where replica_id = $1 and not dead)
+    order by priority desc, ready_time
+    limit $2
+    for no key update skip locked
+),
+claimed as (
+    update runner.runs r
+    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = false, ready_time = null,
+        last_seq = r.last_seq + 1, start_time = coalesce(r.start_time, runner.stamp()), update_time = runner.stamp()
+    from ready
+    where r.run_id = ready.run_id
+    returning r.*, ready.fresh
+),
+logged as (
+    insert into runner.run_events (run_id, seq, event_type, payload, epoch)
+    select run_id, last_seq, case when fresh then 'RunStarted' else 'RunResumed' end,
+           jsonb_build_object('replica_id', $1::uuid, 'attempt', attempt), epoch
+    from claimed
+)
+select run_id, experiment_id, workflow_id, graph_hash, epoch, last_inbox_seq, crashes, create_time from claimed;
+
+-- name: claim_oldest_runs
+-- Every fourth claim looks at age alone, so that a stream of high priorities starves nobody. Otherwise as claim_runs.
+with ready as materialized (
+    select run_id, start_time is null as fresh
+    from runner.runs
+    where state = 'QUEUED'
+      and exists (select from runner.replicas where replica_id = $1 and not dead)
+    order by ready_time
+    limit $2
+    for no key update skip locked
+),
+claimed as (
+    update runner.runs r
+    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = false, ready_time = null,
+        last_seq = r.last_seq + 1, start_time = coalesce(r.start_time, runner.stamp()), update_time = runner.stamp()
+    from ready
+    where r.run_id = ready.run_id
+    returning r.*, ready.fresh
+),
+logged as (
+    insert into runner.run_events (run_id, seq, event_type, payload, epoch)
+    select run_id, last_seq, case when fresh then 'RunStarted' else 'RunResumed' end,
+           jsonb_build_object('replica_id', $1::uuid, 'attempt', attempt), epoch
+    from claimed
+)
+select run_id, experiment_id, workflow_id, graph_hash, epoch, last_inbox_seq, crashes, create_time from claimed;
+
+-- name: cancel_run
+-- The new epoch makes every later write of the holder fail; what the run still waited for ends with it.
+with cancelled as (
+    update runner.runs
+    set state = 'CANCELLED', epoch = epoch + 1, owner_id = null, busy = false, ready_time = null,
+        suspended_node_ids = '{}', last_seq = last_seq + 1, end_time = runner.stamp(), update_time = runner.stamp()
+    where run_id = $1 and state in ('QUEUED', 'RUNNING', 'SUSPENDED')
+    returning run_id, last_seq, epoch, source
+),
+told as (
+    insert into runner.outbox (kind, payload)
+    select 'RUN_STATE', jsonb_build_object('firing_id', source ->> 'firing_id', 'run_id', run_id, 'state', 'CANCELLED')
+    from cancelled
+    where source ->> 'firing_id' is not null
+),
+logged as (
+    insert into runner.run_events (run_id, seq, event_type, payload, epoch)
+    select run_id, last_seq, 'RunCancelled', jsonb_build_object('reason', $2::text), epoch from cancelled
+),
+unwaited as (
+    delete from runner.waits w using cancelled c where w.run_id = c.run_id
+),
+stopped as (
+    update runner.jobs j set state = 'STOPPING' from cancelled c
+    where j.run_id = c.run_id and j.state in ('SUBMITTED', 'RUNNING')
+),
+dead as (
+    update runner.inbox i
+    set state = 'DEAD_LETTERED', reason = 'the run was cancelled', end_time = runner.stamp()
+    from cancelled c
+    where i.run_id = c.run_id and i.state = 'PENDING'
+)
+select run_id from cancelled;
+
+-- name: recently_cancelled
+-- What a holder may have missed the notice of; the partial index holds cancelled runs only.
+select run_id from runner.runs where state = 'CANCELLED' and end_time > runner.as_of() - $1::interval;

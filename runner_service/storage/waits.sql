@@ -1,0 +1,54 @@
+-- name: read_waits
+select run_id, node_id, activation, suspend_time is not null as suspended, wake_time
+from runner.waits
+where run_id = any($1::uuid[]);
+
+-- name: due_waits
+-- Candidates only: whether a timer really fires is decided once its run is locked.
+select run_id, node_id from runner.waits where wake_time <= runner.as_of() order by wake_time limit $1;
+
+-- name: take_due_times
+-- Under the lock on their runs: the timer fires here, once, because afterwards it has no time any more.
+with due as (
+    select w.run_id, w.node_id, w.activation, w.wake_time
+    from unnest($1::uuid[], $2::text[]) as d (run_id, node_id)
+    join runner.waits w using (run_id, node_id)
+    where w.wake_time <= runner.as_of()
+),
+cleared as (
+    update runner.waits w set wake_time = null from due
+    where w.run_id = due.run_id and w.node_id = due.node_id
+)
+select run_id, node_id, activation, wake_time from due order by wake_time;
+
+-- name: next_wake_seconds
+-- How long nothing is due; null when nothing waits for a time.
+select extract(epoch from min(wake_time) - runner.as_of())::float8 from runner.waits where wake_time is not null;
+
+-- name: list_suspended
+-- Keyset by (run_id, node_id), both immutable. Hot waits only where asked for.
+select w.run_id, r.workflow_id, r.experiment_id, w.node_id, w.node_type, w.reason, w.state, w.metadata, w.create_time,
+       w.suspend_time, w.wake_time, w.priority,
+       (select count(*) from runner.inbox i
+        where i.run_id = w.run_id and i.node_id = w.node_id and i.state = 'PENDING') as pending_events
+from runner.waits w
+join runner.runs r on r.run_id = w.run_id
+where ($1::text is null or r.experiment_id = $1)
+  and ($2::text is null or r.workflow_id = $2)
+  and ($3::text is null or w.node_type = $3)
+  and ($4::interval is null or w.create_time <= runner.as_of() - $4)
+  and ($5 or w.suspend_time is not null)
+  and ($6::uuid is null or (w.run_id, w.node_id) > ($6, $7::text))
+  and w.create_time <= $9
+order by w.run_id, w.node_id
+limit $8;
+
+-- name: count_suspended
+select count(*)
+from runner.waits w
+join runner.runs r on r.run_id = w.run_id
+where ($1::text is null or r.experiment_id = $1)
+  and ($2::text is null or r.workflow_id = $2)
+  and ($3::text is null or w.node_type = $3)
+  and ($4::interval is null or w.create_time <= runner.as_of() - $4)
+  and ($5 or w.suspend_time is not null);
