@@ -1,0 +1,90 @@
+"""What the API was promised to have, written down apart from the .proto files so that neither loses anything alone."""
+
+# Method: the fields of its request; then those of its response, or the message that it answers.
+METHODS: dict[str, tuple[str, str]] = {
+    "ListTriggerBlueprints": ("", "blueprints"),
+    "CreateWorkflow": ("request_id experiment_id name graph trigger_configs", "workflow warnings"),
+    "GetWorkflow": ("workflow_id", "Workflow"),
+    "DeleteWorkflow": ("workflow_id", "Workflow"),
+    "ListWorkflows": ("experiment_id trigger_type page_size page_token", "workflows next_page_token"),
+    "UpdateWorkflow": ("workflow update_mask", "Workflow"),
+    "UpdateTriggerConfigs": ("workflow_id configs etag", "Workflow"),
+    "BatchUpdateTriggerConfigs": ("experiment_id workflow_ids trigger_type is_enabled", "workflows"),
+    "RunWorkflow": ("request_id workflow_id input", "Firing"),
+    "ReportJobEvent": ("event", "disposition event_id firings firings_purged"),
+    "BatchReportJobEvents": ("events", "results"),
+    "MatchJobEvent": ("event include_rejected", "decisions"),
+    "ExplainEvent": ("experiment_id event_id page_size page_token", "decisions next_page_token"),
+    "ExplainWorkflow": ("experiment_id workflow_id page_size page_token", "decisions next_page_token"),
+    "BacktestTriggers": ("workflow_id configs start_time end_time", "would_fire no_longer newly"),
+    "ListFirings": ("workflow_id states page_size page_token", "firings next_page_token"),
+    "GetTriggerStats": ("workflow_id window bucket", "types"),
+    "RetryFiring": ("firing_id", "Firing"),
+    "CancelFiring": ("firing_id", "Firing"),
+    "ReplayEvents": ("experiment_id start_time end_time workflow_id force request_id dry_run", "firings"),
+    "PauseTriggers": ("workflow_id experiment_id while_paused", "will_release"),
+    "ResumeTriggers": ("workflow_id experiment_id dry_run", "will_release"),
+    "ReportRunStates": ("results", ""),
+    "ValidateGraph": ("graph", "violations warnings"),
+    "StartRun": (
+        "request_id workflow_id experiment_id graph input source concurrency_key on_conflict deadline",
+        "run disposition",
+    ),
+    "BatchStartRuns": ("graphs requests", "results"),
+    "DeliverJobEvents": ("events", "results"),
+    "GetRun": ("run_id", "Run"),
+    "CancelRun": ("run_id reason", "Run"),
+    "RetryRun": ("run_id reason", "Run"),
+    "ListRuns": ("workflow_id states page_size page_token", "runs next_page_token"),
+    "ListRunEvents": ("run_id after_seq event_types node_id page_size page_token", "events next_page_token"),
+    "WatchRun": ("run_id after_seq", "RunEvent"),
+    "WakeUp": ("run_id workflow_id node_id event", "success message disposition run_id inbox_seq"),
+    "BatchWakeUp": ("wake_ups", "results"),
+    "PublishEvent": ("experiment_id topic event ttl", "woken_count woken"),
+    "ListSuspended": (
+        "workflow_id node_type min_idle health include_waiting page_size page_token",
+        "suspended total_estimate next_page_token",
+    ),
+    "UpdateSuspended": ("run_id node_id state priority expire_time update_mask expire_now", "SuspendedNode"),
+    "ListTriggerEvents": ("run_id node_id states page_size page_token", "events next_page_token"),
+    "RedeliverTriggerEvents": ("run_id node_id event_ids request_id", "events"),
+    "ListNodeTypes": ("", "node_types"),
+    "GetRunnerStats": ("", "runs waits ready_depth oldest_ready_age wake_latency"),
+}
+
+# Message: all of its fields, in order.
+FIELDS: dict[str, str] = {
+    "Graph": "nodes edges",
+    "Node": "id type properties timeout retry",
+    "RetryPolicy": "max_attempts initial_backoff max_backoff",
+    "Edge": "source source_output target target_input",
+    "Event": "event_id source type subject occur_time payload trace_parent extensions priority expire_time",
+    "TriggerBlueprint": "trigger_type name description default_is_enabled",
+    "TriggerConfig": "trigger_type is_enabled condition job_name_pattern on_statuses source_experiment_ids delay "
+    "debounce max_firings rate_limit expire_time while_paused",
+    "Debounce": "quiet_period max_wait",
+    "RateLimit": "max_firings window",
+    "Workflow": "workflow_id experiment_id name graph trigger_configs concurrency adopt_newest etag create_time "
+    "update_time disabled_reason paused",
+    "Concurrency": "key on_conflict",
+    "JobEvent": "event_id source experiment_id job_id attempt job_type job_name status attributes occur_time "
+    "heartbeat_timeout causation trace_parent",
+    "Causation": "run_id depth",
+    "Firing": "firing_id event_id workflow_id workflow_version experiment_id trigger_type replay state run_id "
+    "run_state run_end_time attempts last_error held_by next_attempt_time create_time dispatch_time",
+    "Decision": "event_id workflow_id workflow_name verdict detail config",
+    "BatchReportJobEventsResult": "disposition event_id firings firings_purged error",
+    "TriggerTypeStats": "trigger_type events matched dispatched dead runs_failed last_fired_time buckets",
+    "Run": "run_id workflow_id experiment_id state input outputs error attempt first_seq last_seq suspended_node_ids "
+    "source create_time start_time update_time end_time deadline node_states",
+    "RunSource": "firing_id event_id trigger_type depth",
+    "NodeStatus": "state activation attempt outputs error suspension_metadata saved_state",
+    "RunEvent": "run_id seq event_type node_id activation payload create_time",
+    "SuspendedNode": "key run_id workflow_id node_id node_type experiment_id reason state metadata topics suspend_time "
+    "wake_time expire_time priority pending_events health",
+    "BatchStartRunsResult": "run disposition error",
+    "BatchWakeUpResult": "success message disposition run_id inbox_seq error",
+    "TriggerEvent": "event inbox_seq state reason",
+    "NodeType": "type kind description properties_schema inputs outputs",
+    "FieldViolation": "field description",
+}
