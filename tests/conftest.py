@@ -1,7 +1,6 @@
 """Fixtures that every test may ask for. What stands behind them is in tests/support."""
 
 import os
-from typing import TYPE_CHECKING
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -9,9 +8,8 @@ import pytest
 from tests.support.postgres import Postgres, database_of, run_apart
 from tests.support.server import embedded_server
 from wakepoint.chassis.clock import ManualClock
-
-if TYPE_CHECKING:
-    from wakepoint.chassis.database import Database
+from wakepoint.chassis.database import Database
+from wakepoint.chassis.migrations import migrate
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +25,6 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def trigger_template(postgres: Postgres) -> Iterator[str]:
     """The name of a database with trigger_service's schema, for copying only."""
-    from wakepoint.chassis.migrations import migrate
-
     with postgres.database() as dsn:
         run_apart(migrate(dsn, schema="trigger", package="trigger_service.storage.migrations", mode="auto"))
         yield database_of(dsn)
@@ -37,8 +33,6 @@ def trigger_template(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def runner_template(postgres: Postgres) -> Iterator[str]:
     """The name of a database with runner_service's schema, for copying only."""
-    from wakepoint.chassis.migrations import migrate
-
     with postgres.database() as dsn:
         run_apart(migrate(dsn, schema="runner", package="runner_service.storage.migrations", mode="auto"))
         yield database_of(dsn)
@@ -66,20 +60,16 @@ def empty_dsn(postgres: Postgres) -> Iterator[str]:
 
 
 @pytest.fixture
-async def trigger_db(trigger_dsn: str) -> AsyncIterator["Database"]:
+async def trigger_db(trigger_dsn: str) -> AsyncIterator[Database]:
     """An open pool on `trigger_dsn`."""
-    from wakepoint.chassis.database import Database
-
     database = await Database.open(trigger_dsn, application_name="test")
     yield database
     await database.close()
 
 
 @pytest.fixture
-async def runner_db(runner_dsn: str) -> AsyncIterator["Database"]:
+async def runner_db(runner_dsn: str) -> AsyncIterator[Database]:
     """An open pool on `runner_dsn`."""
-    from wakepoint.chassis.database import Database
-
     database = await Database.open(runner_dsn, application_name="test")
     yield database
     await database.close()

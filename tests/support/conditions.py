@@ -4,14 +4,18 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.01
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], timeout: float = 10.0) -> T:
+@overload
+async def eventually(check: Callable[[], Awaitable[T]], timeout: float = ...) -> T: ...
+@overload
+async def eventually(check: Callable[[], T], timeout: float = ...) -> T: ...
+async def eventually(check: Callable[[], Any], timeout: float = 10.0) -> Any:
     """Polls `check` until it gives something true, and returns that; AssertionError after `timeout` seconds.
 
     An AssertionError inside `check` means 'not yet'; any other error is one.

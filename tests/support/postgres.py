@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine on a loop of its own in another thread, so that a synchronous fixture may need one at any time."""
+    """Runs a coroutine on a loop of its own in another thread, so that a synchronous fixture can at any time."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
 
@@ -31,10 +31,11 @@ def with_database(dsn: str, database: str) -> str:
 
 
 async def _admin(dsn: str, statement: str, *names: str) -> None:
-    """Runs a statement that takes no parameters; Postgres itself quotes the names that go into `statement`'s %I."""
+    """Runs a statement of the kind that takes no parameters. Postgres itself quotes the names that go into %I."""
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute(await connection.fetchval("select format($1::text, variadic $2::text[])", statement, names))
+        quoted = await connection.fetchval("select format($1::text, variadic $2::text[])", statement, names)
+        await connection.execute(quoted)
     finally:
         await connection.close()
 
