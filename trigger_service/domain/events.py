@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from trigger_service.domain import limits, statuses
-from wakepoint.chassis.errors import FieldViolation, InvalidArgument, from_validation_error
+from wakepoint.chassis.errors import InvalidArgument, from_validation_error
 
 
 def _identifier(text: str) -> str:
@@ -49,6 +49,15 @@ def _checked(text: str, problem: str | None) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class KnownJob:
+    """What the jobs table knows and a report may leave out."""
+
+    job_type: str
+    job_name: str
+    attributes: Mapping[str, Any]
+
+
 class JobEvent(BaseModel):
     """One report. `event_id` empty: the service makes one. `occur_time` None: the moment of the report.
 
@@ -82,6 +91,10 @@ class JobEvent(BaseModel):
         """What is unique about the event whatever it is called: the job and the status that it reached."""
         return (self.experiment_id, self.job_id, self.attempt, self.status)
 
+    def as_known_job(self) -> KnownJob:
+        """What is known of the job once this event is recorded."""
+        return KnownJob(self.job_type, self.job_name, self.attributes)
+
     def as_job(self) -> dict[str, object]:
         """The job as conditions and fired runs see it."""
         return {
@@ -95,21 +108,12 @@ class JobEvent(BaseModel):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class KnownJob:
-    """What the jobs table knows and a report may leave out."""
-
-    job_type: str
-    job_name: str
-    attributes: Mapping[str, Any]
-
-
 def job_event(fields: Mapping[str, Any], *, field: str = "event") -> JobEvent:
     """An event from plain values, or InvalidArgument naming every faulty field below `field`."""
     try:
         return JobEvent.model_validate(fields)
     except ValidationError as error:
-        raise InvalidArgument.from_violations(_violations(error, field)) from None
+        raise InvalidArgument.from_violations(from_validation_error(error, field)) from None
 
 
 def completed(event: JobEvent, known: KnownJob | None, *, field: str = "event") -> JobEvent:
@@ -122,7 +126,3 @@ def completed(event: JobEvent, known: KnownJob | None, *, field: str = "event") 
     if not given["job_type"]:
         raise InvalidArgument.of(f"{field}.job_type", "must not be empty: the job is not known yet")
     return event.model_copy(update=given)
-
-
-def _violations(error: ValidationError, field: str) -> list[FieldViolation]:
-    return from_validation_error(error, field)

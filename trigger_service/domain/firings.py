@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -44,18 +43,3 @@ class Firing(BaseModel):
     next_attempt_time: datetime
     create_time: datetime
     dispatch_time: datetime | None
-
-
-def retry_delay(attempts: int, jitter: float, *, first: timedelta, longest: timedelta) -> timedelta:
-    """How long to wait after the given number of attempts: doubling from `first` to `longest`, spread by `jitter`.
-
-    `jitter` is a random number in [0, 1); the delay lies between half and all of the doubled value, so that firings
-    refused together do not come back together.
-    """
-    doubled: timedelta = min(first * 2 ** min(attempts - 1, 20), longest)
-    return doubled * (0.5 + 0.5 * jitter)
-
-
-def event_input(event_id: str, job: dict[str, Any]) -> dict[str, Any]:
-    """The input of a run that a job event started."""
-    return {"event_id": event_id, "job": job}

@@ -11,7 +11,7 @@ select * from trigger.firings where firing_id = $1;
 select * from trigger.firings where event_key = any ($1::uuid[]) order by firing_id;
 
 -- name: list_firings
-select * from trigger.firings
+select *, coalesce($6::timestamptz, trigger.as_of()) as as_of from trigger.firings
 where ($1::uuid is null or workflow_id = $1)
   and ($2 = '' or experiment_id = $2)
   and (cardinality($3::text[]) = 0 or state = any ($3))

@@ -10,11 +10,14 @@ values ($1, $2, $3, $4, $5);
 select * from trigger.live_workflows where workflow_id = $1 and ($2 = '' or experiment_id = $2);
 
 -- name: list_workflows
-select * from trigger.live_workflows as w
+-- A walk shows what was there when it began: as_of is null on its first page.
+select w.*, coalesce($5, trigger.as_of()) as as_of
+from trigger.live_workflows as w
 where ($1 = '' or w.experiment_id = $1)
   and ($2 = '' or exists (
       select from trigger.trigger_index as i where i.workflow_id = w.workflow_id and i.trigger_type = $2))
   and ($3::uuid is null or w.workflow_id > $3)
+  and ($5::timestamptz is null or w.create_time <= $5)
 order by w.workflow_id
 limit $4;
 

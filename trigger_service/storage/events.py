@@ -1,0 +1,193 @@
+"""Job events: what matching them needs, and writing them with all that hangs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from trigger_service.domain.configs import TriggerConfig
+from trigger_service.domain.events import JobEvent, KnownJob
+from trigger_service.domain.firings import Firing
+from trigger_service.domain.statuses import UNFINISHED
+from wakepoint.chassis import sql
+from wakepoint.chassis.database import Connection
+
+_SQL = sql.load("trigger_service.storage", "events.sql")
+_UNFINISHED = sorted(UNFINISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An enabled config that watches the event's experiment, type and status. `graph_hash` in hex."""
+
+    workflow_id: UUID
+    experiment_id: str
+    name: str
+    version: int
+    graph_hash: str
+    paused: bool
+    config: TriggerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class MatchView:
+    """One snapshot for matching a batch. Candidates by (watched experiment, job type)."""
+
+    now: datetime
+    jobs: Mapping[tuple[str, str, int], KnownJob]
+    revisions: Mapping[str, int]
+    candidates: Mapping[tuple[str, str], Sequence[Candidate]]
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be recorded under its own key, with the revision that it was matched against."""
+
+    event_key: UUID
+    event: JobEvent
+    revision: int
+
+    @property
+    def event_id(self) -> str:
+        """The reporter's id, or the one made for a report that has none."""
+        return self.event.event_id or str(self.event_key)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFiring:
+    """A firing to be recorded if its event turns out to be new."""
+
+    firing_id: UUID
+    event_key: UUID
+    workflow_id: UUID
+    experiment_id: str
+    event_id: str
+    trigger_type: str
+    workflow_version: int
+    graph_hash: str
+    depth: int
+    state: str
+    held_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What a repeated report meets: the event of its job and status, and the event that bears its id."""
+
+    event_key: UUID | None
+    event_id: str
+    id_event_key: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchingWorkflow:
+    """A live workflow that an experiment's events concern, with all its configs of this moment."""
+
+    workflow_id: UUID
+    experiment_id: str
+    name: str
+    configs: Sequence[TriggerConfig]
+    disabled_reason: str
+    paused: bool
+
+
+async def match_view(connection: Connection, events: Sequence[JobEvent]) -> MatchView:
+    """Jobs, revisions and candidate configs for these events, all of one moment."""
+    row = await connection.fetchrow(
+        _SQL["match_view"],
+        [event.experiment_id for event in events],
+        [event.job_id for event in events],
+        [event.attempt for event in events],
+        [event.job_type for event in events],
+        [event.status for event in events],
+    )
+    assert row is not None
+    candidates: dict[tuple[str, str], list[Candidate]] = {}
+    for item in row["candidates"]:
+        candidates.setdefault((item["watched_id"], item["trigger_type"]), []).append(_candidate(item))
+    jobs = {
+        (job["experiment_id"], job["job_id"], job["attempt"]): KnownJob(
+            job["job_type"], job["job_name"], job["attributes"] if isinstance(job["attributes"], dict) else {}
+        )
+        for job in row["jobs"]
+    }
+    return MatchView(row["now"], jobs, row["revisions"], candidates)
+
+
+async def record(
+    connection: Connection, events: Sequence[NewEvent], firings: Sequence[NewFiring]
+) -> tuple[frozenset[UUID], list[Firing]]:
+    """Write events, firings and jobs. The keys of the events that were new, and the firings written with them."""
+    row = await connection.fetchrow(
+        _SQL["record_events"],
+        [_event_row(new, place) for place, new in enumerate(events)],
+        [
+            {name: str(value) if isinstance(value, UUID) else value for name, value in asdict(new).items()}
+            for new in firings
+        ],
+        _UNFINISHED,
+    )
+    assert row is not None
+    written = sorted((Firing.model_validate(item) for item in row["firings"]), key=lambda firing: firing.firing_id)
+    return frozenset(UUID(str(key)) for key in row["accepted"]), written
+
+
+async def find_originals(connection: Connection, events: Sequence[JobEvent]) -> list[Original]:
+    """For each event that was not new, what it repeats."""
+    rows = await connection.fetch(
+        _SQL["find_originals"],
+        [event.experiment_id for event in events],
+        [event.job_id for event in events],
+        [event.attempt for event in events],
+        [event.status for event in events],
+        [event.source for event in events],
+        [event.event_id for event in events],
+    )
+    return [Original(row["event_key"], row["event_id"] or "", row["id_event_key"]) for row in rows]
+
+
+async def watching_workflows(connection: Connection, experiment_id: str) -> list[WatchingWorkflow]:
+    """Every live workflow that this experiment's events concern, whether it would fire or not."""
+    rows = await connection.fetch(_SQL["current_configs"], experiment_id)
+    return [
+        WatchingWorkflow(
+            row["workflow_id"],
+            row["experiment_id"],
+            row["name"],
+            [TriggerConfig.model_validate(config) for config in row["configs"]],
+            row["disabled_reason"],
+            row["paused"],
+        )
+        for row in rows
+    ]
+
+
+def _candidate(item: Mapping[str, Any]) -> Candidate:
+    return Candidate(
+        UUID(item["workflow_id"]),
+        item["experiment_id"],
+        item["name"],
+        item["version"],
+        item["graph_hash"].removeprefix("\\x"),
+        item["paused"],
+        TriggerConfig.model_validate(item["config"]),
+    )
+
+
+def _event_row(new: NewEvent, place: int) -> dict[str, Any]:
+    event = new.event
+    return {
+        "event_key": str(new.event_key),
+        "source": event.source,
+        "event_id": new.event_id,
+        **event.as_job(),
+        "occur_time": event.occur_time.isoformat() if event.occur_time else None,
+        "depth": event.depth,
+        "cause_run_id": event.cause_run_id,
+        "trace_parent": event.trace_parent,
+        "revision": new.revision,
+        "place": place,
+    }

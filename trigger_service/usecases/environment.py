@@ -1,0 +1,54 @@
+"""What every verb stands on, put together once by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from trigger_service.domain.blueprints import Blueprints
+from trigger_service.usecases.conditions import Conditions
+from wakepoint.chassis.database import Database
+from wakepoint.chassis.errors import FieldViolation, NotFound
+from wakepoint.chassis.ids import is_id
+
+
+@dataclass(frozen=True, slots=True)
+class GraphReport:
+    """What the runner says of a graph."""
+
+    violations: Sequence[FieldViolation]
+    warnings: Sequence[str]
+
+
+class GraphChecker(Protocol):
+    """The runner, as far as it knows which graphs can run."""
+
+    async def check_graph(self, graph: dict[str, Any], experiment_id: str) -> GraphReport:
+        """Every fault of the graph. Raises Unavailable when the runner is away."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`firings_due` is called after a commit that queued firings: it wakes the dispatchers of all replicas."""
+
+    database: Database
+    blueprints: Blueprints
+    conditions: Conditions
+    graphs: GraphChecker
+    firings_due: Callable[[], None]
+    max_depth: int = 8
+
+
+def known_id(text: str, what: str) -> UUID:
+    """The id behind a text. One that cannot be an id of ours names nothing: NotFound."""
+    if not is_id(text):
+        raise not_found(text, what)
+    return UUID(text)
+
+
+def not_found(text: object, what: str) -> NotFound:
+    """The answer for what does not exist, and for what belongs to another experiment, alike."""
+    return NotFound(f"{what} {str(text)[:100]} does not exist", reason=f"{what.upper()}_NOT_FOUND")
