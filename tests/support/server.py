@@ -10,7 +10,13 @@ from tests.support.postgres import Postgres
 from wakepoint.chassis.embedded import EmbeddedPostgres
 
 # The databases live no longer than the tests, so nothing is lost by not waiting for the disk.
-_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_compression": "off",  # it is what takes the time when a database is copied
+    "shared_buffers": "64MB",
+}
 
 
 @contextmanager
