@@ -58,6 +58,10 @@ class ServiceSettings(BaseSettings):
     migrate: Literal["auto", "check"] = "auto"
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    allow_insecure: bool = Field(default=False, description="may bind to other addresses than loopback")
+    reuse_port: bool = Field(default=False, description="share the ports with other processes of the same service")
+    max_message_bytes: int = Field(default=4 * 2**20, ge=64 * 1024, le=64 * 2**20, description="of one gRPC message")
+    stop_seconds: float = Field(default=25.0, ge=0, le=3600, description="for draining, once told to stop")
 
     @property
     def dsn(self) -> str:
