@@ -149,6 +149,9 @@ class Database:
 
 
 async def _commit(transaction: asyncpg.transaction.Transaction, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    if driver.is_dead(connection):
+        # It was never sent, so this outcome is known.
+        raise driver.unavailable()
     try:
         await transaction.commit()
     except Exception as error:

@@ -106,12 +106,23 @@ def is_connection_trouble(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = str(error.sqlstate)
         return state.startswith("08") or state in _CONNECTION_STATES
-    return isinstance(error, (OSError, asyncpg.TargetServerAttributeNotMatched))
+    if isinstance(error, asyncpg.InternalClientError):
+        # Also what the driver says when the server's farewell came in just before a statement went out.
+        return not isinstance(error, asyncpg.OutdatedSchemaCacheError)
+    return isinstance(error, OSError)
 
 
 def is_lost(error: BaseException, connection: AnyConnection) -> bool:
     """Like `is_connection_trouble`, and also when the driver complains only about using the dead connection."""
-    return is_connection_trouble(error) or (isinstance(error, asyncpg.InterfaceError) and connection.is_closed())
+    return is_connection_trouble(error) or (isinstance(error, asyncpg.InterfaceError) and is_dead(connection))
+
+
+def is_dead(connection: AnyConnection) -> bool:
+    """Whether the connection was closed. One that the server ended is taken from its holder, and cannot be asked."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 def unavailable() -> Unavailable:
