@@ -32,12 +32,12 @@ class ManualFiring:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How the run of a firing ended."""
+    """How the run of a firing ended. `end_time` None: just now."""
 
     firing_id: UUID
     run_id: str
     run_state: str
-    end_time: datetime
+    end_time: datetime | None
     attempt: int
 
 

@@ -128,7 +128,7 @@ held as materialized (
     for no key update
 )
 update trigger.firings as f
-set run_id = r.run_id, run_state = r.run_state, run_end_time = r.end_time, run_attempt = r.attempt
+set run_id = r.run_id, run_state = r.run_state, run_end_time = coalesce(r.end_time, trigger.stamp()), run_attempt = r.attempt
 from results as r
 join held using (firing_id)
 where f.firing_id = r.firing_id and f.run_attempt <= r.attempt

@@ -1,0 +1,150 @@
+"""Hands firings to the runner: leases what is due, sends it in batches, records what came of it.
+
+Any number of dispatchers may run. A firing is leased by one of them at a time; one that dies leaves leases that run
+out; and whatever is sent twice is started once, because the firing's id is the request_id.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from trigger_service.domain.dispatch import Away, Lease, Outcome, change_of
+from trigger_service.usecases.lease_firings import lease_firings
+from trigger_service.usecases.record_outcomes import record_outcomes
+from trigger_service.usecases.sweep_leases import sweep_leases
+from wakepoint.chassis import failpoints
+from wakepoint.chassis.clock import Clock
+from wakepoint.chassis.database import Database
+from wakepoint.chassis.errors import Unavailable
+from wakepoint.chassis.ids import new_id
+from wakepoint.chassis.tasks import Poke, backoff
+
+_REMEMBERED_GRAPHS = 256
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class RunStarter(Protocol):
+    """The runner, as far as it starts runs."""
+
+    async def start_runs(self, leases: Sequence[Lease], graphs: Mapping[str, dict[str, Any]]) -> list[Outcome]:
+        """One outcome per lease, in order. A runner that is away is an outcome too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How the dispatcher works. The lease must be longer than a call to the runner may take, with room to record."""
+
+    batch: int = 500
+    lease: timedelta = timedelta(seconds=15)
+    poll_seconds: float = 1.0
+    give_up_after: int = 5
+    first_retry_seconds: float = 1.0
+    longest_retry_seconds: float = 300.0
+    first_pause_seconds: float = 0.1
+    longest_pause_seconds: float = 5.0
+
+
+class Dispatcher:
+    """One loop. `poke` wakes it; without a poke it looks for itself once per `poll_seconds`."""
+
+    def __init__(
+        self, database: Database, runner: RunStarter, poke: Poke, clock: Clock, rng: random.Random, pace: Pace
+    ) -> None:
+        self._database = database
+        self._runner = runner
+        self._poke = poke
+        self._clock = clock
+        self._rng = rng
+        self._pace = pace
+        self._graphs: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._absences = 0
+        self._swept_at = clock.monotonic()
+
+    @property
+    def runner_is_away(self) -> bool:
+        """Whether the circuit is open: the last batch met nobody."""
+        return self._absences > 0
+
+    async def run(self) -> None:
+        """Dispatch until cancelled."""
+        while True:
+            busy = await self.dispatch_once()
+            if self._absences:
+                await self._clock.sleep(self._pause())
+            elif not busy:
+                await self._poke.wait(self._pace.poll_seconds)
+            await self._sweep_when_due()
+
+    async def dispatch_once(self) -> bool:
+        """Lease, send and record one batch; whether there may be more to do at once."""
+        lease_id = UUID(new_id())
+        # While the circuit is open one firing is enough to find out whether the runner is back.
+        limit = 1 if self._absences else self._pace.batch
+        try:
+            leased = await lease_firings(self._database, lease_id, self._pace.lease, limit, self._graphs.keys())
+        except Unavailable as error:
+            _log.warning("cannot lease firings", error=error.message)
+            return False
+        self._remember(leased.graphs)
+        if leased.leases:
+            failpoints.hit("trigger.dispatch.leased")
+            await self._dispatch(lease_id, leased.leases)
+        return leased.taken_up >= limit
+
+    async def sweep(self) -> int:
+        """Queue firings again whose dispatcher did not come back; how many."""
+        count = await sweep_leases(self._database)
+        if count:
+            _log.warning("leases ran out", firings=count)
+        return count
+
+    async def _dispatch(self, lease_id: UUID, leases: Sequence[Lease]) -> None:
+        graphs = {lease.graph_hash: self._graphs[lease.graph_hash] for lease in leases}
+        outcomes = await self._runner.start_runs(leases, graphs)
+        failpoints.hit("trigger.dispatch.sent")
+        self._note_absence(outcomes)
+        changes = [
+            change_of(lease, outcome, give_up_after=self._pace.give_up_after, delay_of=self._retry_delay)
+            for lease, outcome in zip(leases, outcomes, strict=True)
+        ]
+        await record_outcomes(self._database, lease_id, changes)
+        failpoints.hit("trigger.dispatch.recorded")
+
+    def _note_absence(self, outcomes: Sequence[Outcome]) -> None:
+        if isinstance(outcomes[-1], Away):
+            self._absences += 1
+            if self._absences == 1:
+                _log.warning("the runner is away; firings wait", firings=len(outcomes))
+        elif self._absences:
+            _log.info("the runner is back")
+            self._absences = 0
+
+    def _retry_delay(self, attempts: int) -> timedelta:
+        pace = self._pace
+        seconds = backoff(attempts, self._rng, first=pace.first_retry_seconds, longest=pace.longest_retry_seconds)
+        return timedelta(seconds=seconds)
+
+    def _pause(self) -> float:
+        pace = self._pace
+        return backoff(self._absences, self._rng, first=pace.first_pause_seconds, longest=pace.longest_pause_seconds)
+
+    async def _sweep_when_due(self) -> None:
+        if self._clock.monotonic() - self._swept_at >= self._pace.poll_seconds:
+            self._swept_at = self._clock.monotonic()
+            await self.sweep()
+
+    def _remember(self, graphs: Mapping[str, dict[str, Any]]) -> None:
+        self._graphs |= graphs
+        # What a batch needs stays: a batch is forgotten only by later ones.
+        while len(self._graphs) > _REMEMBERED_GRAPHS + len(graphs):
+            self._graphs.popitem(last=False)

@@ -1,0 +1,100 @@
+"""Workflows, blueprints and trigger configs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import json_format
+
+from trigger_service.domain.blueprints import Blueprint
+from trigger_service.domain.configs import NOT_AVAILABLE_YET, TriggerConfig
+from trigger_service.domain.workflows import Workflow
+from trigger_service.rpc.convert.graphs import graph_from_json, graph_to_json
+from trigger_service.usecases.create_workflow import NewWorkflowRequest
+from wakepoint.chassis.errors import Violations
+from wakepoint.chassis.protojson import check_text, datetime_to_timestamp, timestamp_to_datetime
+from wakepoint.trigger.v1 import trigger_pb2 as messages
+from wakepoint.trigger.v1 import trigger_service_pb2 as calls
+
+
+def new_workflow(request: calls.CreateWorkflowRequest) -> NewWorkflowRequest:
+    """A request to create a workflow. InvalidArgument names every value that cannot be stored."""
+    configs = [config_to_json(config, f"trigger_configs[{i}]") for i, config in enumerate(request.trigger_configs)]
+    faults = Violations()
+    texts = {"request_id": request.request_id, "experiment_id": request.experiment_id, "name": request.name}
+    check_text({**texts, "trigger_configs": configs}, "", faults)
+    faults.raise_if_any()
+    graph = graph_to_json(request.graph)
+    return NewWorkflowRequest(request.request_id, request.experiment_id, request.name, graph, configs)
+
+
+def given_configs(request: calls.UpdateTriggerConfigsRequest) -> list[dict[str, Any]]:
+    """The configs of an update as untrusted JSON, to be validated."""
+    configs = [config_to_json(config, f"configs[{index}]") for index, config in enumerate(request.configs)]
+    faults = Violations()
+    check_text(configs, "configs", faults)
+    faults.raise_if_any()
+    return configs
+
+
+def config_to_json(config: messages.TriggerConfig, path: str) -> dict[str, Any]:
+    """A config as untrusted JSON: is_enabled is missing where it is missing."""
+    found: dict[str, Any] = {"trigger_type": config.trigger_type}
+    if config.HasField("is_enabled"):
+        found["is_enabled"] = config.is_enabled
+    for name in ("condition", "job_name_pattern"):
+        if getattr(config, name):
+            found[name] = getattr(config, name)
+    for name in ("on_statuses", "source_experiment_ids"):
+        if getattr(config, name):
+            found[name] = list(getattr(config, name))
+    if config.HasField("expire_time"):
+        found["expire_time"] = timestamp_to_datetime(config.expire_time, f"{path}.expire_time").isoformat()
+    given = {field.name for field, _ in config.ListFields()}
+    found |= {name: True for name in NOT_AVAILABLE_YET if name in given}
+    return found
+
+
+def config_to_message(config: TriggerConfig) -> messages.TriggerConfig:
+    """A well-formed config as a message."""
+    message = messages.TriggerConfig(
+        trigger_type=config.trigger_type,
+        is_enabled=config.is_enabled,
+        condition=config.condition,
+        job_name_pattern=config.job_name_pattern,
+        on_statuses=config.on_statuses,
+        source_experiment_ids=config.source_experiment_ids,
+    )
+    if config.expire_time is not None:
+        message.expire_time.CopyFrom(datetime_to_timestamp(config.expire_time))
+    return message
+
+
+def workflow_to_message(workflow: Workflow) -> messages.Workflow:
+    """A workflow as callers see it."""
+    message = messages.Workflow(
+        workflow_id=str(workflow.workflow_id),
+        experiment_id=workflow.experiment_id,
+        name=workflow.name,
+        graph=graph_from_json(workflow.graph),
+        trigger_configs=[config_to_message(config) for config in workflow.trigger_configs],
+        adopt_newest=workflow.adopt_newest,
+        etag=workflow.etag,
+        create_time=datetime_to_timestamp(workflow.create_time),
+        update_time=datetime_to_timestamp(workflow.update_time),
+        disabled_reason=workflow.disabled_reason or "",
+        paused=workflow.paused,
+    )
+    if workflow.concurrency is not None:
+        json_format.ParseDict(workflow.concurrency, message.concurrency, ignore_unknown_fields=True)
+    return message
+
+
+def blueprint_to_message(blueprint: Blueprint) -> messages.TriggerBlueprint:
+    """A trigger type on offer."""
+    return messages.TriggerBlueprint(
+        trigger_type=blueprint.trigger_type,
+        name=blueprint.name,
+        description=blueprint.description,
+        default_is_enabled=blueprint.default_is_enabled,
+    )

@@ -1,0 +1,200 @@
+"""The runner, as this service needs it: checking graphs and starting runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import grpc
+import structlog
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from trigger_service.domain.dispatch import Away, Failed, Lease, Outcome, Refused, Started
+from trigger_service.rpc.convert.graphs import graph_from_json
+from trigger_service.usecases.environment import GraphReport
+from wakepoint.chassis.errors import FieldViolation, Unavailable
+from wakepoint.chassis.protojson import python_to_struct
+from wakepoint.chassis.status import from_status
+from wakepoint.runner.v1 import runner_pb2 as runner
+from wakepoint.runner.v1 import runner_service_pb2 as calls
+from wakepoint.runner.v1.runner_service_pb2_grpc import RunnerServiceAsyncStub, RunnerServiceStub
+from wakepoint.workflow.v1.graph_pb2 import Graph
+
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+MAX_REQUESTS = 1_000
+
+_RETRIED = {"name": [{"service": "wakepoint.runner.v1.RunnerService", "method": "ValidateGraph"}]}
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        _RETRIED
+        | {
+            "retryPolicy": {
+                "maxAttempts": 3,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "0.5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            }
+        }
+    ]
+}
+_OPTIONS = (
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    # A runner that comes back is noticed within a second, not after the minutes that gRPC backs off by itself.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+)
+_OF_ITS_OWN = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION})
+# The whole call says nothing about its firings: nobody was there, or nobody would talk to us.
+_NOBODY = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+    }
+)
+_COUNTED = {code.value[0] for code in _OF_ITS_OWN}
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class RunnerClient:
+    """A channel to the runner. `deadline` in seconds for one call."""
+
+    def __init__(self, address: str, *, deadline: float = 5.0) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._stub: RunnerServiceAsyncStub = RunnerServiceStub(self._channel)
+        self._deadline = deadline
+
+    async def close(self) -> None:
+        """Close the channel; calls under way are cut."""
+        await self._channel.close(None)
+
+    async def check_graph(self, graph: dict[str, Any], experiment_id: str) -> GraphReport:
+        """What the runner says of a graph. Unavailable when it cannot be asked."""
+        request = calls.ValidateGraphRequest(graph=graph_from_json(graph), experiment_id=experiment_id)
+        try:
+            answer = await self._stub.ValidateGraph(request, timeout=self._deadline)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _NOBODY:
+                raise Unavailable(
+                    "the runner cannot be asked whether the graph is sound", reason="RUNNER_UNAVAILABLE"
+                ) from error
+            raise _ours(error) from error
+        violations = [FieldViolation(item.field, item.description) for item in answer.violations]
+        return GraphReport(violations, list(answer.warnings))
+
+    async def start_runs(self, leases: Sequence[Lease], graphs: Mapping[str, dict[str, Any]]) -> list[Outcome]:
+        """Hand firings over, in as few messages as fit. One outcome per firing, in order; never raises for the peer."""
+        outcomes: list[Outcome] = []
+        for parcel in _parcels(leases, graphs):
+            # Once nobody is there, the rest is not tried: each try could take a whole deadline.
+            away = bool(outcomes) and isinstance(outcomes[-1], Away)
+            outcomes += [Away()] * len(parcel.requests) if away else await self._send(parcel)
+        return outcomes
+
+    async def _send(self, parcel: _Parcel) -> list[Outcome]:
+        request = calls.BatchStartRunsRequest(graphs=parcel.graphs, requests=parcel.requests)
+        try:
+            answer = await self._stub.BatchStartRuns(request, timeout=self._deadline)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _NOBODY:
+                return [Away()] * len(parcel.requests)
+            if len(parcel.requests) > 1:
+                return await self._send_halves(parcel)
+            text = f"{error.code().name}: {error.details()}"
+            return [Refused(text) if error.code() in _OF_ITS_OWN else Failed(text)]
+        if len(answer.results) != len(parcel.requests):
+            _log.error("the runner answered for another number of firings", sent=len(parcel.requests))
+            return [Failed("the runner's answer does not fit the request")] * len(parcel.requests)
+        return [_outcome(result) for result in answer.results]
+
+    async def _send_halves(self, parcel: _Parcel) -> list[Outcome]:
+        """Refused as a whole: one of them may be the reason, and must not hold back the others."""
+        first, second = parcel.halves()
+        outcomes = await self._send(first)
+        if isinstance(outcomes[-1], Away):
+            return outcomes + [Away()] * len(second.requests)
+        return outcomes + await self._send(second)
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """What goes into one message."""
+
+    graphs: dict[str, Graph] = field(default_factory=dict)
+    requests: list[calls.StartRunRequest] = field(default_factory=list)
+    size: int = 0
+
+    def takes(self, request: calls.StartRunRequest, graph: Graph) -> bool:
+        """Add the request if it fits; anything fits into an empty parcel."""
+        added = request.ByteSize() + (0 if request.graph_hash in self.graphs else graph.ByteSize()) + 128
+        if self.requests and (self.size + added > MAX_MESSAGE_BYTES or len(self.requests) >= MAX_REQUESTS):
+            return False
+        self.graphs[request.graph_hash] = graph
+        self.requests.append(request)
+        self.size += added
+        return True
+
+    def halves(self) -> tuple[_Parcel, _Parcel]:
+        """The same in two messages."""
+        middle = len(self.requests) // 2
+        return self._part(self.requests[:middle]), self._part(self.requests[middle:])
+
+    def _part(self, requests: list[calls.StartRunRequest]) -> _Parcel:
+        return _Parcel({item.graph_hash: self.graphs[item.graph_hash] for item in requests}, requests)
+
+
+def _parcels(leases: Sequence[Lease], graphs: Mapping[str, dict[str, Any]]) -> Iterator[_Parcel]:
+    messages = {graph_hash: graph_from_json(graph) for graph_hash, graph in graphs.items()}
+    parcel = _Parcel()
+    for lease in leases:
+        request = _request(lease)
+        if not parcel.takes(request, messages[lease.graph_hash]):
+            yield parcel
+            parcel = _Parcel()
+            parcel.takes(request, messages[lease.graph_hash])
+    if parcel.requests:
+        yield parcel
+
+
+def _request(lease: Lease) -> calls.StartRunRequest:
+    return calls.StartRunRequest(
+        request_id=str(lease.firing_id),
+        workflow_id=str(lease.workflow_id),
+        experiment_id=lease.experiment_id,
+        graph_hash=lease.graph_hash,
+        input=python_to_struct(lease.run_input, "input"),
+        source=runner.RunSource(
+            firing_id=str(lease.firing_id),
+            event_id=lease.event_id,
+            trigger_type=lease.trigger_type,
+            depth=lease.depth,
+        ),
+    )
+
+
+def _outcome(result: calls.BatchStartRunsResult) -> Outcome:
+    if not result.HasField("error"):
+        return Started(result.run.run_id)
+    text = _text(result.error)
+    return Refused(text) if result.error.code in _COUNTED else Failed(text)
+
+
+def _text(status: Status) -> str:
+    error = from_status(status)
+    return f"{error.reason}: {error.message}" if error is not None and error.reason else status.message
+
+
+def _ours(error: grpc.aio.AioRpcError) -> Exception:
+    # The stubs know only calls of the synchronous API; the error has the same three methods.
+    status = rpc_status.from_call(cast(grpc.Call, error))
+    return (from_status(status) if status is not None else None) or error
