@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -13,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from trigger_service.rpc.convert.workflows import blueprint_to_message, workflow_to_message
+from trigger_service.domain.blueprints import Blueprint
+from trigger_service.domain.workflows import Workflow
 from trigger_service.usecases.environment import Environment
 from trigger_service.usecases.get_workflow import get_workflow
 from trigger_service.usecases.update_trigger_configs import update_trigger_configs
@@ -26,9 +29,17 @@ MAX_BODY_BYTES = 1024 * 1024
 _log = structlog.stdlib.get_logger(__name__)
 
 
-def http_app(env: Environment) -> Starlette:
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """How answers become messages: given by the composition root, so that REST shows what gRPC shows."""
+
+    of_blueprint: Callable[[Blueprint], Message]
+    of_workflow: Callable[[Workflow], Message]
+
+
+def http_app(env: Environment, messages: Messages) -> Starlette:
     """The service over plain HTTP."""
-    handlers = _Handlers(env)
+    handlers = _Handlers(env, messages)
     return Starlette(
         routes=[
             Route("/", handlers.index),
@@ -41,8 +52,9 @@ def http_app(env: Environment) -> Starlette:
 
 
 class _Handlers:
-    def __init__(self, env: Environment) -> None:
+    def __init__(self, env: Environment, messages: Messages) -> None:
         self._env = env
+        self._messages = messages
 
     async def index(self, _request: Request) -> Response:
         return JSONResponse(
@@ -57,12 +69,12 @@ class _Handlers:
         )
 
     async def blueprints(self, _request: Request) -> Response:
-        return JSONResponse([_plain(blueprint_to_message(blueprint)) for blueprint in self._env.blueprints])
+        return JSONResponse([_plain(self._messages.of_blueprint(blueprint)) for blueprint in self._env.blueprints])
 
     async def workflow(self, request: Request) -> Response:
         workflow_id, experiment_id = _addressed(request)
         workflow = await get_workflow(self._env, workflow_id, experiment_id)
-        return JSONResponse(_plain(workflow_to_message(workflow)), headers={"ETag": workflow.etag})
+        return JSONResponse(_plain(self._messages.of_workflow(workflow)), headers={"ETag": workflow.etag})
 
     async def put_configs(self, request: Request) -> Response:
         workflow_id, experiment_id = _addressed(request)
@@ -71,7 +83,7 @@ class _Handlers:
         if not isinstance(etag, str):
             raise InvalidArgument.of("etag", "must be a string")
         workflow = await update_trigger_configs(self._env, workflow_id, experiment_id, body.get("configs"), etag)
-        return JSONResponse(_plain(workflow_to_message(workflow)), headers={"ETag": workflow.etag})
+        return JSONResponse(_plain(self._messages.of_workflow(workflow)), headers={"ETag": workflow.etag})
 
 
 def _addressed(request: Request) -> tuple[str, str]:

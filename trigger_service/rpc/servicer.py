@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from trigger_service.rpc.convert import events as convert_events
 from trigger_service.rpc.convert import firings as convert_firings
 from trigger_service.rpc.convert import workflows as convert_workflows
+from trigger_service.rpc.convert.text import storable
 from trigger_service.usecases.create_workflow import create_workflow
 from trigger_service.usecases.delete_workflow import delete_workflow
 from trigger_service.usecases.environment import Environment
@@ -24,8 +25,6 @@ from wakepoint.chassis.protojson import struct_to_python
 from wakepoint.trigger.v1 import trigger_pb2 as messages
 from wakepoint.trigger.v1 import trigger_service_pb2 as calls
 from wakepoint.trigger.v1.trigger_service_pb2_grpc import TriggerServiceServicer
-
-from trigger_service.rpc.convert.text import storable
 
 NOT_AVAILABLE_YET = (
     "UpdateWorkflow",

@@ -1,0 +1,34 @@
+"""What an operator sets, from the environment, each name with the prefix TRIGGER_."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from wakepoint.chassis.settings import Address, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """`blueprints`: a JSON list of {trigger_type, name, description, default_is_enabled}, offered after the built-in six.
+
+    Spans are in seconds. A lease must outlast the deadline of a call to the runner, with room to record what came of it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TRIGGER_")
+
+    grpc_address: Address = "127.0.0.1:50051"
+    http_address: Address = "127.0.0.1:8081"
+    management_address: Address = "127.0.0.1:9081"
+    runner_address: Address = "127.0.0.1:50052"
+    runner_deadline: float = Field(default=5.0, gt=0, le=60)
+    blueprints: list[dict[str, Any]] = Field(default_factory=list)
+    max_depth: int = Field(default=8, ge=0, le=1_000)
+    pool_size: int = Field(default=10, ge=2, le=200)
+    dispatch_batch: int = Field(default=500, ge=1, le=1_000)
+    dispatch_lease: float = Field(default=15.0, gt=0)
+    dispatch_poll: float = Field(default=1.0, gt=0, le=1.0)
+    dispatch_give_up_after: int = Field(default=5, ge=1)
+    dispatch_first_retry: float = Field(default=1.0, gt=0)
+    dispatch_longest_retry: float = Field(default=300.0, gt=0)
