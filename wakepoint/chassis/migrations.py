@@ -71,10 +71,10 @@ async def migrate(
         finally:
             await connection.close(timeout=5.0)
     except Exception as error:
-        ours = driver.translate(error)
-        if ours is None:
-            raise
-        raise ours from error
+        # A migration's own errors stay as they are: whoever reads them wrote it, or reports it.
+        if driver.is_connection_trouble(error):
+            raise driver.unavailable() from error
+        raise
 
 
 def load(package: str) -> list[Migration]:
