@@ -65,7 +65,9 @@ class HistoryEvent:
 
 
 def run_created(graph_hash: bytes, run_input: Any, source: Mapping[str, Any]) -> Line:
-    return Line(EventType.RUN_CREATED, payload={"graph_hash": graph_hash.hex(), "input": run_input, "source": dict(source)})
+    return Line(
+        EventType.RUN_CREATED, payload={"graph_hash": graph_hash.hex(), "input": run_input, "source": dict(source)}
+    )
 
 
 def run_queued(reason: str) -> Line:
@@ -97,7 +99,12 @@ def node_started(node_id: str, activation: str, attempt: int) -> Line:
 
 
 def node_completed(
-    node_id: str, activation: str, outputs: Mapping[str, Any], *, consumed: int = 0, carried: Mapping[str, Any] | None = None
+    node_id: str,
+    activation: str,
+    outputs: Mapping[str, Any],
+    *,
+    consumed: int = 0,
+    carried: Mapping[str, Any] | None = None,
 ) -> Line:
     """`outputs` by output name; `consumed` counts the trigger events that this outcome uses up."""
     payload: dict[str, Any] = {"outputs": dict(outputs)}
@@ -108,12 +115,18 @@ def node_completed(
     return Line(EventType.NODE_COMPLETED, node_id, activation, payload)
 
 
-def node_failed(node_id: str, activation: str, error: Mapping[str, Any], *, final: bool) -> Line:
-    """`error` is {type, message, traceback}; `final` says that no further attempt follows."""
-    return Line(EventType.NODE_FAILED, node_id, activation, {"error": dict(error), "final": final})
+def node_failed(node_id: str, activation: str, error: Mapping[str, Any]) -> Line:
+    """No further attempt follows. `error` is {type, message, traceback}."""
+    return Line(EventType.NODE_FAILED, node_id, activation, {"error": dict(error)})
 
 
-def node_retry_scheduled(node_id: str, activation: str, attempt: int, delay_seconds: float, error: Mapping[str, Any]) -> Line:
+def node_cancelled(node_id: str, activation: str) -> Line:
+    return Line(EventType.NODE_CANCELLED, node_id, activation)
+
+
+def node_retry_scheduled(
+    node_id: str, activation: str, attempt: int, delay_seconds: float, error: Mapping[str, Any]
+) -> Line:
     payload = {"attempt": attempt, "delay_seconds": delay_seconds, "error": dict(error)}
     return Line(EventType.NODE_RETRY_SCHEDULED, node_id, activation, payload)
 
@@ -123,7 +136,12 @@ def node_skipped(node_id: str, activation: str) -> Line:
 
 
 def node_suspended(
-    node_id: str, activation: str, reason: str, state: Mapping[str, Any], metadata: Mapping[str, Any], wake_time: datetime | None
+    node_id: str,
+    activation: str,
+    reason: str,
+    state: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    wake_time: datetime | None,
 ) -> Line:
     payload: dict[str, Any] = {"reason": reason, "state": dict(state), "metadata": dict(metadata)}
     if wake_time is not None:
@@ -131,9 +149,9 @@ def node_suspended(
     return Line(EventType.NODE_SUSPENDED, node_id, activation, payload)
 
 
-def node_resumed(node_id: str, activation: str, state: Mapping[str, Any]) -> Line:
+def node_resumed(node_id: str, activation: str, state: Mapping[str, Any], attempt: int) -> Line:
     """`state` is the saved state with `woke_up_at` and `trigger_event` added."""
-    return Line(EventType.NODE_RESUMED, node_id, activation, {"state": dict(state)})
+    return Line(EventType.NODE_RESUMED, node_id, activation, {"state": dict(state), "attempt": attempt})
 
 
 def trigger_event_received(node_id: str, inbox_seq: int, source: str, event_id: str) -> Line:
@@ -143,3 +161,8 @@ def trigger_event_received(node_id: str, inbox_seq: int, source: str, event_id: 
 
 def timer_fired(node_id: str, wake_time: datetime) -> Line:
     return Line(EventType.TIMER_FIRED, node_id, payload={"wake_time": wake_time.isoformat()})
+
+
+def trigger_event_dead_lettered(node_id: str, inbox_seq: int, event_id: str, reason: str) -> Line:
+    payload = {"inbox_seq": inbox_seq, "event_id": event_id, "reason": reason}
+    return Line(EventType.TRIGGER_EVENT_DEAD_LETTERED, node_id, payload=payload)

@@ -39,7 +39,9 @@ class NodeState(StrEnum):
 
 @dataclass(slots=True)
 class NodeRecord:
-    """A node in one activation. `consumed` counts the events its trigger has used up in this scope so far."""
+    """A node in one activation. `consumed` counts the events its trigger has used up in this scope so far; `resumed`: its
+    present passage began with a wake-up; `failures`: how many of its attempts failed and were to be repeated.
+    """
 
     state: NodeState = NodeState.SCHEDULED
     attempt: int = 0
@@ -50,6 +52,8 @@ class NodeRecord:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     carried: Mapping[str, Any] = field(default_factory=dict)
     consumed: int = 0
+    resumed: bool = False
+    failures: int = 0
 
 
 @dataclass(slots=True)
@@ -147,6 +151,7 @@ def _apply_to_node(projection: RunProjection, line: Line, node_id: str, activati
         case EventType.NODE_STARTED:
             record.state = NodeState.RUNNING
             record.attempt = payload["attempt"]
+            record.resumed = False
             record.carried = _left_behind(projection, node_id, activation).carried
         case EventType.NODE_COMPLETED:
             record.state = NodeState.COMPLETED
@@ -157,10 +162,11 @@ def _apply_to_node(projection: RunProjection, line: Line, node_id: str, activati
             record.consumed = _left_behind(projection, node_id, activation).consumed + payload.get("consumed", 0)
         case EventType.NODE_FAILED:
             record.error = payload["error"]
-            record.state = NodeState.FAILED if payload["final"] else NodeState.SCHEDULED
+            record.state = NodeState.FAILED
         case EventType.NODE_RETRY_SCHEDULED:
             record.state = NodeState.SCHEDULED
             record.error = payload["error"]
+            record.failures += 1
         case EventType.NODE_SKIPPED:
             record.state = NodeState.SKIPPED
         case EventType.NODE_CANCELLED:
@@ -172,7 +178,9 @@ def _apply_to_node(projection: RunProjection, line: Line, node_id: str, activati
             record.metadata = payload["metadata"]
         case EventType.NODE_RESUMED:
             record.state = NodeState.RUNNING
+            record.attempt = payload["attempt"]
             record.saved_state = payload["state"]
+            record.resumed = True
         case EventType.SUSPENSION_UPDATED:
             record.saved_state = payload.get("state", record.saved_state)
         case _:

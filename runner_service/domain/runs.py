@@ -10,6 +10,8 @@ from runner_service.domain.projection import RunState
 
 TIMER_SOURCE = "wakepoint/timer"
 JOB_SOURCE = "wakepoint/job"
+JOB_EVENT = "JOB_EVENT"
+RUN_STATE = "RUN_STATE"
 
 
 class Disposition(StrEnum):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runner_service.domain.graph import DEFAULT_OUTPUT
 from runner_service.domain.plan import ROOT, GraphPlan, components, opened, outer, within
 from runner_service.domain.projection import NodeRecord, NodeState, RunProjection
 
@@ -25,6 +26,7 @@ class Skip:
     activation: str
 
 
+OUTPUT_TYPE = "Output"
 Place = tuple[str, str]
 """A node id and an activation."""
 
@@ -81,16 +83,35 @@ def wants_more(plan: GraphPlan, node_id: str, record: NodeRecord) -> bool:
     return record.state is NodeState.COMPLETED and (limit == 0 or record.consumed < limit)
 
 
-def closed_triggers(plan: GraphPlan, projection: RunProjection) -> list[str]:
-    """The triggers that will never take another event; only such as no other trigger can open anew."""
-    closed = []
-    for node_id in plan.triggers:
-        latest = projection.latest(node_id)
-        if latest is None or plan.scope_depth(node_id) > 0 or not latest[1].state.resolved:
-            continue
-        if not wants_more(plan, node_id, latest[1]):
-            closed.append(node_id)
-    return sorted(closed)
+def takes_no_more(plan: GraphPlan, projection: RunProjection, node_id: str) -> bool:
+    """Whether the node will never take another trigger event: it is resolved, and no trigger before it can open it anew."""
+    latest = projection.latest(node_id)
+    if latest is None or plan.scope_depth(node_id) > 0 or not latest[1].state.resolved:
+        return False
+    return not (node_id in plan.triggers and wants_more(plan, node_id, latest[1]))
+
+
+def closed_nodes(plan: GraphPlan, projection: RunProjection) -> list[str]:
+    """Those among the nodes that ever waited that take no more trigger events."""
+    return [
+        node_id
+        for node_id in projection.nodes
+        if (node_id in plan.triggers or _ever_waited(projection, node_id)) and takes_no_more(plan, projection, node_id)
+    ]
+
+
+def run_outputs(plan: GraphPlan, projection: RunProjection) -> dict[str, Any]:
+    """What arrived at the Output nodes, by their names; the last activation's where there were several."""
+    outputs: dict[str, Any] = {}
+    for node_id, node in plan.nodes.items():
+        latest = projection.latest(node_id) if node.type == OUTPUT_TYPE else None
+        if latest is not None and latest[1].state is NodeState.COMPLETED:
+            outputs[str(node.properties.get("name") or node_id)] = latest[1].outputs.get(DEFAULT_OUTPUT)
+    return outputs
+
+
+def _ever_waited(projection: RunProjection, node_id: str) -> bool:
+    return any(record.reason for record in projection.nodes[node_id].values())
 
 
 def _first(plan: GraphPlan, node_id: str, scope: str) -> str:
@@ -115,15 +136,17 @@ def _reopened(plan: GraphPlan, projection: RunProjection, node_id: str, activati
             continue
         opened_by = outer(activation, plan.depth[trigger])
         record = projection.record(trigger, opened_by)
-        if record is not None and wants_more(plan, trigger, record) and finished_behind(plan, projection, trigger, opened_by):
+        if (
+            record is not None
+            and wants_more(plan, trigger, record)
+            and finished_behind(plan, projection, trigger, opened_by)
+        ):
             *scope, number = components(opened_by)
             yield trigger, opened(".".join(scope) or ROOT, int(number) + 1)
 
 
 def _all_targets_resolved(plan: GraphPlan, projection: RunProjection, node_id: str, activation: str) -> bool:
-    return all(
-        _resolved_in(plan, projection, edge.target, activation) for edge in plan.outgoing[node_id]
-    )
+    return all(_resolved_in(plan, projection, edge.target, activation) for edge in plan.outgoing[node_id])
 
 
 def finished_behind(plan: GraphPlan, projection: RunProjection, trigger: str, activation: str) -> bool:

@@ -65,6 +65,7 @@ class NodeFacts:
     exists: bool
     waiting: bool
     pending: int
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ class RunFacts:
     closed_nodes: frozenset[str]
 
 
-def disposition_of(run: RunFacts | None, node: NodeFacts | None, node_id: str, *, known: bool, expired: bool) -> Disposition:
+def disposition_of(
+    run: RunFacts | None, node: NodeFacts | None, node_id: str, *, known: bool, expired: bool
+) -> Disposition:
     """What becomes of an event. `known`: an event of the same identity was accepted before; `expired`: it comes too late."""
     if run is None or node is None:
         return Disposition.NO_SUCH_RUN

@@ -52,11 +52,15 @@ def _edge_faults(graph: Graph, types: NodeTypes) -> Iterator[FieldViolation]:
         source = types.get(type_of.get(edge.source, ""))
         if source is not None and edge.source_output not in source.output_names:
             names = ", ".join(source.output_names) or "none"
-            yield FieldViolation(f"{path}.source_output", f"{edge.source!r} has no output {edge.source_output!r} (it has: {names})")
+            yield FieldViolation(
+                f"{path}.source_output", f"{edge.source!r} has no output {edge.source_output!r} (it has: {names})"
+            )
         target = types.get(type_of.get(edge.target, ""))
         if target is not None and target.input_names is not None and edge.target_input not in target.input_names:
             names = ", ".join(target.input_names) or "none"
-            yield FieldViolation(f"{path}.target_input", f"{edge.target!r} has no input {edge.target_input!r} (it has: {names})")
+            yield FieldViolation(
+                f"{path}.target_input", f"{edge.target!r} has no input {edge.target_input!r} (it has: {names})"
+            )
 
 
 def _cycle_faults(graph: Graph) -> Iterator[FieldViolation]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ class AddressRow:
     waiting: bool
     pending: int
     priority: int
+    as_of: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ class ChoiceKey:
     event_id: str
 
 
-async def read_pending(connection: Connection, run_ids: Sequence[str], *, after: int = 0) -> dict[str, list[InboxEvent]]:
+async def read_pending(
+    connection: Connection, run_ids: Sequence[str], *, after: int = 0
+) -> dict[str, list[InboxEvent]]:
     """Pending events by run, oldest first, beyond inbox_seq `after`."""
     pending: dict[str, list[InboxEvent]] = defaultdict(list)
     for row in await connection.fetch(QUERIES["read_pending"], [UUID(run_id) for run_id in run_ids], after):
@@ -72,7 +76,9 @@ async def read_addresses(connection: Connection, addresses: Sequence[Address]) -
         QUERIES["read_addresses"], [UUID(a.run_id) for a in addresses], [a.node_id for a in addresses]
     )
     return {
-        addresses[row["number"] - 1]: AddressRow(row["exists"], row["waiting"], row["pending"], row["priority"] or 0)
+        addresses[row["number"] - 1]: AddressRow(
+            row["exists"], row["waiting"], row["pending"], row["priority"] or 0, row["as_of"]
+        )
         for row in rows
     }
 

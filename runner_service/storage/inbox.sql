@@ -12,7 +12,8 @@ select a.number,
        exists (select from runner.waits w where w.run_id = r.run_id and w.node_id = a.node_id) as waiting,
        (select count(*) from runner.inbox i
         where i.run_id = r.run_id and i.node_id = a.node_id and i.state = 'PENDING') as pending,
-       (select w.priority from runner.waits w where w.run_id = r.run_id and w.node_id = a.node_id) as priority
+       (select w.priority from runner.waits w where w.run_id = r.run_id and w.node_id = a.node_id) as priority,
+       runner.as_of() as as_of
 from unnest($1::uuid[], $2::text[]) with ordinality as a (run_id, node_id, number)
 join runner.runs r on r.run_id = a.run_id
 join runner.graphs g on g.graph_hash = r.graph_hash;

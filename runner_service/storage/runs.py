@@ -146,7 +146,9 @@ async def list_runs(
     return [_run(row) for row in rows]
 
 
-async def lock_runs(connection: Connection, run_ids: Sequence[str], *, skip_locked: bool = False) -> dict[str, LockedRun]:
+async def lock_runs(
+    connection: Connection, run_ids: Sequence[str], *, skip_locked: bool = False
+) -> dict[str, LockedRun]:
     """Lock the runs, ascending; those that do not exist (or, with skip_locked, are locked) are absent."""
     name = "lock_runs_that_are_free" if skip_locked else "lock_runs"
     rows = await connection.fetch(QUERIES[name], [UUID(run_id) for run_id in run_ids])

@@ -83,7 +83,8 @@ async def read_fences(connection: Connection, run_ids: Sequence[str]) -> dict[st
     """Where the runs stand."""
     rows = await connection.fetch(QUERIES["read_fences"], [UUID(run_id) for run_id in run_ids])
     return {
-        str(row["run_id"]): Fence(RunState(row["state"]), row["epoch"], row["step"], row["last_inbox_seq"]) for row in rows
+        str(row["run_id"]): Fence(RunState(row["state"]), row["epoch"], row["step"], row["last_inbox_seq"])
+        for row in rows
     }
 
 

@@ -1,0 +1,310 @@
+"""The holder of one run: it alone decides and writes; nodes and the world only tell it things."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any, assert_never
+
+from runner_service.domain.history import Line, node_cancelled, run_completed, run_failed, run_queued, run_suspended
+from runner_service.domain.projection import NodeState, RunState
+from runner_service.domain.runs import RUN_STATE
+from runner_service.domain.scheduling import open_places, run_outputs
+from runner_service.storage import inbox as inbox_storage
+from runner_service.storage.steps import OutboxEntry
+from runner_service.usecases.claim_runs import LoadedRun
+from runner_service.usecases.commit_step import Committed, commit_step, last_inbox_seq
+from runner_service.usecases.execution import passages
+from runner_service.usecases.execution.environment import Environment
+from runner_service.usecases.execution.held import HeldRun
+from runner_service.usecases.execution.inbox import LocalInbox
+from runner_service.usecases.execution.messages import (
+    Drain,
+    GaveUp,
+    HandBack,
+    InboxChanged,
+    Message,
+    Raised,
+    RetryDue,
+    Returned,
+    Waits,
+)
+
+# How often the loop is left to others before it is concluded that no node is about to finish: quick nodes then share one
+# commit, and slow ones are known to be under way.
+QUICK_TURNS = 4
+
+
+class Ended(Enum):
+    """Why an execution returned."""
+
+    FINISHED = auto()
+    SUSPENDED = auto()
+    HANDED_BACK = auto()
+    LOST = auto()
+
+
+class LeaseLost(Exception):
+    """The run is no longer this replica's; whatever was not committed is void."""
+
+
+class Execution:
+    """Drives one held run. `tell` may be called at any time; `run` returns when the run leaves this replica."""
+
+    def __init__(self, environment: Environment, loaded: LoadedRun) -> None:
+        plan = environment.plan_of(loaded.claimed.graph_hash, loaded.graph)
+        inbox = LocalInbox(loaded.pending, loaded.claimed.last_inbox_seq)
+        self._held = HeldRun(environment, loaded.claimed, plan, loaded.projection, inbox)
+        self._hot_before = {wait.node_id for wait in loaded.waits if not wait.suspended}
+        self._environment = environment
+        self._step = 0
+        self._committed_busy = False
+        self._handing_back = False
+
+    @property
+    def run_id(self) -> str:
+        return self._held.run_id
+
+    @property
+    def seen_inbox_seq(self) -> int:
+        """The last trigger event this holder knows of."""
+        return self._held.inbox.seen
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing executes: the run only waits in memory."""
+        return bool(self._held.frames) and not self._busy()
+
+    def tell(self, message: Message) -> None:
+        """Let the holder know something."""
+        self._held.tell(message)
+
+    async def run(self) -> Ended:
+        """Go on with the run until it is finished, suspended, handed back or lost."""
+        try:
+            await self._recover()
+            while True:
+                if await self._hear():
+                    continue
+                if (ended := await self._when_quiet()) is not None:
+                    return ended
+        except LeaseLost:
+            return Ended.LOST
+        finally:
+            await self._close()
+
+    async def _recover(self) -> None:
+        """Pick up what an earlier holder left: nodes that ran or waited in memory begin again, events wake their nodes."""
+        held = self._held
+        for node_id, activation, record in list(held.projection.records()):
+            if record.state is NodeState.SCHEDULED:
+                await self._try_again(node_id, activation, record.attempt + 1)
+            elif record.state is NodeState.RUNNING:
+                waited = node_id in self._hot_before and not held.inbox.has(node_id)
+                await self._try_again(node_id, activation, record.attempt + (not waited))
+        await passages.advance(held, list(open_places(held.plan, held.projection)))
+        passages.hand_out(held)
+
+    async def _try_again(self, node_id: str, activation: str, attempt: int) -> None:
+        """Another attempt at a passage, which resumes once more if it began so and its event is still there."""
+        held = self._held
+        record = held.projection.nodes[node_id][activation]
+        if record.resumed and held.inbox.has(node_id):
+            passages.resume(held, node_id, activation, attempt)
+            return
+        if await passages.begin(held, node_id, activation, max(attempt, 1), record.failures):
+            await passages.advance(held, passages.following(held.plan, held.projection, node_id, activation))
+
+    async def _hear(self) -> bool:
+        """Handle what is in the mailbox, and start what it led to. False: nothing is about to happen."""
+        await self._launch()
+        for _ in range(QUICK_TURNS):
+            if not self._held.mailbox.empty():
+                break
+            await asyncio.sleep(0)
+        heard = False
+        while not self._held.mailbox.empty():
+            await self._handle(self._held.mailbox.get_nowait())
+            heard = True
+        return heard or bool(self._held.to_launch)
+
+    async def _launch(self) -> None:
+        """Start drafted frames; those whose repetition would do harm only once their start is committed."""
+        held = self._held
+        if held.failure is not None:
+            held.to_launch.clear()
+        if not held.to_launch:
+            return
+        if not self._environment.holds_lease():
+            raise LeaseLost
+        if any(not frame.node_class.repeatable for frame in held.to_launch):
+            while not await self._commit(RunState.RUNNING, busy=True):
+                passages.hand_out(held)
+        for frame in held.to_launch:
+            passages.launch(held, frame)
+        held.to_launch.clear()
+
+    async def _handle(self, message: Message) -> None:
+        held = self._held
+        match message:
+            case Returned(node_id, value):
+                if (frame := held.frames.get(node_id)) is not None:
+                    await passages.complete(held, frame, value)
+            case Raised(node_id, error):
+                if (frame := held.frames.get(node_id)) is not None:
+                    passages.fail(held, frame, error)
+            case GaveUp(node_id, suspension):
+                if (frame := held.frames.get(node_id)) is not None:
+                    passages.suspend(held, frame, suspension)
+                    passages.hand_out(held)
+            case Waits(node_id):
+                frame = held.frames.get(node_id)
+                if frame is not None and frame.waiting:
+                    held.wait_in_memory(frame, frame.wake_time)
+                    passages.hand_out(held)
+            case RetryDue(node_id):
+                frame = held.frames.pop(node_id)
+                await self._try_again(node_id, frame.activation, frame.attempt + 1)
+            case InboxChanged():
+                await self._refresh_inbox()
+                passages.hand_out(held)
+            case Drain():
+                held.draining = True
+                for frame in held.frames.values():
+                    frame.stop_waiting()
+            case HandBack():
+                self._handing_back = True
+            case _:
+                assert_never(message)
+
+    async def _when_quiet(self) -> Ended | None:
+        """Nothing is about to happen: end the step, or the run, or wait for the next message."""
+        held = self._held
+        if held.failure is not None:
+            return await self._fail()
+        if self._handing_back or (held.draining and held.unstarted and not held.frames):
+            return await self._end(RunState.QUEUED, [run_queued("handed back by a stopping replica")])
+        if not held.frames:
+            if held.projection.suspended_nodes():
+                return await self._end(RunState.SUSPENDED, [run_suspended(held.projection.suspended_nodes())])
+            return await self._complete()
+        if not held.draft.empty or self._busy() != self._committed_busy:
+            if not await self._commit(RunState.RUNNING, busy=self._busy()):
+                passages.hand_out(held)
+            return None
+        await self._handle(await held.mailbox.get())
+        return None
+
+    async def _complete(self) -> Ended | None:
+        held = self._held
+        passages.dead_letter(held, held.inbox.remaining(), "the run has completed")
+        outputs = run_outputs(held.plan, held.projection)
+        return await self._end(RunState.COMPLETED, [run_completed(outputs)], outputs=outputs)
+
+    async def _fail(self) -> Ended | None:
+        held = self._held
+        assert held.failure is not None
+        await self._cancel_frames()
+        for node_id, activation, record in list(held.projection.records()):
+            if record.state in (NodeState.SCHEDULED, NodeState.RUNNING, NodeState.SUSPENDED):
+                held.draft.add(node_cancelled(node_id, activation))
+        passages.dead_letter(held, held.inbox.remaining(), "the run has failed")
+        return await self._end(RunState.FAILED, [run_failed(held.failure)], error=held.failure)
+
+    async def _end(
+        self,
+        state: RunState,
+        lines: Sequence[Line],
+        outputs: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> Ended | None:
+        """Commit the run's end here. None: there are events that were not seen; they may change what happens."""
+        held = self._held
+        if state is RunState.QUEUED:
+            await self._cancel_frames()
+        if state.finished and (firing_id := held.projection.source.get("firing_id")):
+            payload = {"firing_id": firing_id, "run_id": held.run_id, "state": state.value}
+            held.draft.outbox = [entry for entry in held.draft.outbox if entry.kind != RUN_STATE]
+            held.draft.outbox.append(OutboxEntry(RUN_STATE, payload))
+        if not await self._commit(state, busy=False, ending=lines, outputs=outputs, error=error):
+            passages.hand_out(held)
+            return None
+        if state is RunState.QUEUED:
+            self._environment.signals.runs_ready()
+            return Ended.HANDED_BACK
+        return Ended.SUSPENDED if state is RunState.SUSPENDED else Ended.FINISHED
+
+    async def _commit(
+        self,
+        state: RunState,
+        *,
+        busy: bool,
+        ending: Sequence[Line] = (),
+        outputs: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Commit the draft. False: nothing was written, and the inbox has been read again. Raises LeaseLost."""
+        held = self._held
+        step = held.draft.as_step(
+            held.claimed,
+            self._step,
+            state=state,
+            guarded=bool(held.draft.waits) or bool(ending),
+            seen=held.inbox.seen,
+            busy=busy,
+            closed_nodes=held.closed,
+            ending=ending,
+            outputs=outputs,
+            error=error,
+        )
+        committed = await commit_step(
+            self._environment.database, self._environment.clock, step, self._environment.holds_lease
+        )
+        match committed:
+            case Committed.YES:
+                self._step += 1
+                self._committed_busy = busy
+                self._announce()
+                held.draft.clear()
+                return True
+            case Committed.INBOX_MOVED:
+                await self._refresh_inbox()
+                return False
+            case Committed.LOST:
+                raise LeaseLost
+            case other:
+                assert_never(other)
+
+    def _announce(self) -> None:
+        draft, signals = self._held.draft, self._environment.signals
+        signals.log_grew(self._held.run_id)
+        if draft.jobs:
+            signals.jobs_changed()
+        if draft.outbox:
+            signals.outbox_grew()
+        if any(wait.wake_time is not None for wait in draft.waits.values()):
+            signals.timers_changed()
+
+    async def _refresh_inbox(self) -> None:
+        held = self._held
+        database = self._environment.database
+        # The number first: whatever is read after it has at least that much in it.
+        last = await last_inbox_seq(database, held.run_id)
+        async with database.connection() as connection:
+            newer = await inbox_storage.read_pending(connection, [held.run_id], after=held.inbox.seen)
+        held.inbox.extend(newer.get(held.run_id, []), last)
+
+    def _busy(self) -> bool:
+        return any(frame.executing for frame in self._held.frames.values())
+
+    async def _cancel_frames(self) -> None:
+        tasks = [task for frame in self._held.frames.values() for task in (frame.task, frame.retry) if task is not None]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+        self._held.frames.clear()
+
+    async def _close(self) -> None:
+        await self._cancel_frames()

@@ -1,0 +1,35 @@
+"""GetRun: the row, and node by node what its log folds to."""
+
+from dataclasses import dataclass
+
+from runner_service.domain.projection import RunProjection, fold
+from runner_service.domain.runs import Run
+from runner_service.storage import log, runs
+from wakepoint.chassis.database import Connection, Database
+from wakepoint.chassis.errors import NotFound
+from wakepoint.chassis.ids import is_id
+
+
+@dataclass(frozen=True, slots=True)
+class RunInFull:
+    """A run with its projection."""
+
+    run: Run
+    projection: RunProjection
+
+
+async def get_run(database: Database, run_id: str, experiment_id: str | None) -> RunInFull:
+    """The run as its log has it. NotFound, also for another experiment's run."""
+    async with database.connection() as connection:
+        run = await find_run(connection, run_id, experiment_id)
+        events = await log.read_logs(connection, [run.run_id])
+    return RunInFull(run, fold(events[run.run_id]))
+
+
+async def find_run(connection: Connection, run_id: str, experiment_id: str | None) -> Run:
+    """The run's row. NotFound, in the same words whether it does not exist or is another experiment's."""
+    found = (await runs.get_runs(connection, [run_id])) if is_id(run_id) else {}
+    run = found.get(run_id.lower())
+    if run is None or (experiment_id is not None and run.experiment_id != experiment_id):
+        raise NotFound(f"run {run_id} does not exist", reason="RUN_NOT_FOUND", run_id=run_id)
+    return run
