@@ -11,9 +11,9 @@ from wakepoint.chassis.settings import Address, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """`blueprints`: a JSON list of {trigger_type, name, description, default_is_enabled}, offered after the built-in six.
+    """`blueprints`: a JSON list of {trigger_type, name, description, default_is_enabled}, offered after the six built in.
 
-    Spans are in seconds. A lease must outlast the deadline of a call to the runner, with room to record what came of it.
+    Spans are in seconds. A lease must outlast the deadline of a call to the runner, with room to record its answer.
     """
 
     model_config = SettingsConfigDict(env_prefix="TRIGGER_")

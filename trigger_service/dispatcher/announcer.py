@@ -20,7 +20,7 @@ class Announcer:
 
     def __init__(self, database: Database, replica_id: str, poke: Poke) -> None:
         self._database = database
-        self._replica_id = replica_id
+        self.replica_id = replica_id
         self._poke = poke
 
     def announce(self) -> None:
@@ -33,6 +33,6 @@ class Announcer:
             await self._poke.wait()
             try:
                 async with self._database.connection() as connection:
-                    await notify(connection, FIRINGS_DUE, self._replica_id)
+                    await notify(connection, FIRINGS_DUE, self.replica_id)
             except WakepointError as error:
                 _log.warning("other replicas could not be told of firings", error=error.message)

@@ -6,6 +6,7 @@ out; and whatever is sent twice is started once, because the firing's id is the 
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -69,6 +70,10 @@ class Dispatcher:
         self._graphs: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._absences = 0
         self._swept_at = clock.monotonic()
+        self._is_told_to_stop = False
+        self._stop = Poke(clock)
+        self._ended = asyncio.Event()
+        self._ended.set()
 
     @property
     def runner_is_away(self) -> bool:
@@ -76,14 +81,26 @@ class Dispatcher:
         return self._absences > 0
 
     async def run(self) -> None:
-        """Dispatch until cancelled."""
-        while True:
-            busy = await self.dispatch_once()
-            if self._absences:
-                await self._clock.sleep(self._pause())
-            elif not busy:
-                await self._poke.wait(self._pace.poll_seconds)
-            await self._sweep_when_due()
+        """Dispatch until `stop`, or until cancelled."""
+        self._ended.clear()
+        try:
+            while not self._is_told_to_stop:
+                busy = await self.dispatch_once()
+                if self._absences:
+                    # A poke says that there is more to send, not that the runner is back.
+                    await self._stop.wait(self._pause())
+                elif not busy:
+                    await self._poke.wait(self._pace.poll_seconds)
+                await self._sweep_when_due()
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Let the batch under way come to its end and dispatch no more: a lease that is given up delays its firings."""
+        self._is_told_to_stop = True
+        self._stop.poke()
+        self._poke.poke()
+        await self._ended.wait()
 
     async def dispatch_once(self) -> bool:
         """Lease, send and record one batch; whether there may be more to do at once."""

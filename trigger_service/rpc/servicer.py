@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import grpc
+
 from trigger_service.rpc.convert import events as convert_events
 from trigger_service.rpc.convert import firings as convert_firings
 from trigger_service.rpc.convert import workflows as convert_workflows
@@ -24,7 +26,12 @@ from wakepoint.chassis.errors import Unimplemented, WakepointError
 from wakepoint.chassis.protojson import struct_to_python
 from wakepoint.trigger.v1 import trigger_pb2 as messages
 from wakepoint.trigger.v1 import trigger_service_pb2 as calls
-from wakepoint.trigger.v1.trigger_service_pb2_grpc import TriggerServiceServicer
+from wakepoint.trigger.v1.trigger_service_pb2_grpc import (
+    TriggerServiceServicer,
+    add_TriggerServiceServicer_to_server,
+)
+
+SERVICE_NAME = calls.DESCRIPTOR.services_by_name["TriggerService"].full_name
 
 NOT_AVAILABLE_YET = (
     "UpdateWorkflow",
@@ -133,6 +140,11 @@ class Servicer(TriggerServiceServicer):
     ) -> calls.ReportRunStatesResponse:
         await report_run_states(self._env, convert_firings.results_of(request))
         return calls.ReportRunStatesResponse()
+
+
+def register(servicer: Servicer, server: grpc.aio.Server) -> None:
+    """Have a server answer the service's methods."""
+    add_TriggerServiceServicer_to_server(servicer, server)
 
 
 def _not_available(name: str) -> Any:
