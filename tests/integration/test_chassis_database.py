@@ -421,6 +421,14 @@ def test_the_cache_size_is_taken_out_of_the_dsn_and_the_rest_stays(dsn: str, kep
     assert driver.Target.parse(dsn) == driver.Target(kept, pooled)
 
 
+def test_a_driver_in_disorder_means_a_lost_connection_but_an_outdated_cache_only_a_conflict() -> None:
+    # Which of the two a farewell of the server meets is a race, so both are shown here without one.
+    assert isinstance(driver.translate(asyncpg.InternalClientError("another operation is in progress")), Unavailable)
+    assert isinstance(driver.translate(asyncpg.OutdatedSchemaCacheError("x")), TransactionConflict)
+    assert driver.translate(LookupError("ours")) is None
+    assert driver.translate(Aborted("ours")) is None
+
+
 def test_stored_json_is_compact_and_keeps_its_characters() -> None:
     assert driver.encode_json({"a": ["ä", 1]}) == '{"a":["ä",1]}'
     assert json.loads(driver.encode_json("\x7f")) == "\x7f"
