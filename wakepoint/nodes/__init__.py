@@ -6,7 +6,7 @@ finds types by the entry point group `wakepoint.nodes` or in the file given to `
 
 from wakepoint.nodes.context import Context, Host, RunInfo, Webhook
 from wakepoint.nodes.errors import NodeError, NodeSuspended, TriggerInactivityTimeout
-from wakepoint.nodes.events import TriggerEvent, as_trigger_event, timer_event, wake_time_of
+from wakepoint.nodes.events import TriggerEvent, wake_time_of
 from wakepoint.nodes.node import RUN_VARIABLES, Kind, Node, Template, cel_field, fixed_field
 from wakepoint.nodes.trigger import TriggerNode
 
@@ -24,9 +24,7 @@ __all__ = [
     "TriggerInactivityTimeout",
     "TriggerNode",
     "Webhook",
-    "as_trigger_event",
     "cel_field",
     "fixed_field",
-    "timer_event",
     "wake_time_of",
 ]

@@ -82,6 +82,7 @@ class Context:
     run: RunInfo
     host: Host
     carried: Mapping[str, Any] = field(default_factory=dict)
+    failures: int = 0
 
     @property
     def idempotency_key(self) -> str:

@@ -60,13 +60,9 @@ class Node(BaseModel):
         return cls.__name__
 
     def bind(self, context: Context, resumed_state: Mapping[str, Any] | None) -> None:
-        """Called by the runner before `execute`; `resumed_state` is None unless the node wakes from a suspension."""
+        """Called by the runner before `process`; `resumed_state` is None unless the node wakes from a suspension."""
         self._context = context
         self._resumed_state = None if resumed_state is None else dict(resumed_state)
-
-    async def execute(self, context: Context) -> Any:
-        """What the runner calls: `process`, and what a kind of node does around it. Authors override `process`."""
-        return await self.process(context)
 
     async def process(self, context: Context) -> Any:
         """Do the work and return the output; it may run again if the process dies before the outcome is recorded."""

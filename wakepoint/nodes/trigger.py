@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from wakepoint.chassis.clock import SystemClock
 from wakepoint.nodes.context import Context
-from wakepoint.nodes.errors import NodeSuspended, TriggerInactivityTimeout
+from wakepoint.nodes.errors import NodeSuspended
 from wakepoint.nodes.events import TriggerEvent
 from wakepoint.nodes.node import Kind, Node, fixed_field
 
@@ -45,19 +45,11 @@ class TriggerNode(Node):
     _last_activity: datetime | None = PrivateAttr(default=None)
     _wake_time: datetime | None = PrivateAttr(default=None)
     _carry: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _uncounted: int = PrivateAttr(default=0)
 
     def bind(self, context: Context, resumed_state: Mapping[str, Any] | None) -> None:
         """See Node."""
         super().bind(context, resumed_state)
         self._update_activity_time()
-
-    async def execute(self, context: Context) -> Any:
-        """See Node. A timeout that `process` does not catch suspends the node, with `state_to_save()`."""
-        try:
-            return await self.process(context)
-        except TriggerInactivityTimeout:
-            await self.suspend_for_inactivity(self.state_to_save())
 
     async def process(self, context: Context) -> Any:
         """Wait for one event, or for a batch of them, and return what `on_event` makes of it."""
@@ -77,7 +69,7 @@ class TriggerNode(Node):
         return None
 
     def state_to_save(self) -> dict[str, Any]:
-        """What to keep besides `suspended_at` when the node suspends for inactivity."""
+        """What to keep when `process` lets TriggerInactivityTimeout pass, which suspends the node."""
         return {}
 
     def carry(self, state: Mapping[str, Any]) -> None:
@@ -88,15 +80,15 @@ class TriggerNode(Node):
         """What `carry` was given in this passage."""
         return self._carry
 
-    def disregard(self, event: TriggerEvent, reason: str) -> None:
-        """Say in the log that an event was taken and changed nothing; it does not count towards `max_events`."""
-        self._uncounted += 1
+    async def disregard(self, event: TriggerEvent, reason: str, *, wake_time: datetime | None = None) -> NoReturn:
+        """Say in the log that an event changed nothing, and wait anew; it does not count towards `max_events`.
+
+        The node suspends, with `state_to_save()`, so that the event is used up and the log is told in one transaction.
+        """
         told = {key: event.get(key) for key in ("event_id", "source", "type")}
         self.context.host.record("SuspensionUpdated", {"disregarded_event": told, "reason": reason})
-
-    def disregarded_events(self) -> int:
-        """How many of the events taken in this passage do not count towards `max_events`."""
-        return self._uncounted
+        metadata = {"trigger_node": True, "inactivity_suspension": False}
+        raise NodeSuspended(f"An event was disregarded: {reason}", self.state_to_save(), metadata, wake_time)
 
     async def wait_for_trigger_event(self, timeout_seconds: float | None = None) -> TriggerEvent:
         """The oldest event for this node; after a resume the one that woke it, at once.
