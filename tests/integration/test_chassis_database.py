@@ -429,6 +429,13 @@ def test_a_driver_in_disorder_means_a_lost_connection_but_an_outdated_cache_only
     assert driver.translate(Aborted("ours")) is None
 
 
+def test_a_setting_that_a_pooler_refuses_is_not_taken_for_a_server_that_is_away() -> None:
+    refused = asyncpg.ProtocolViolationError("unsupported startup parameter: jit")
+    assert driver.is_refused_setting(refused)
+    assert refused.__notes__ == ["behind pgbouncer in transaction mode, add statement_cache_size=0 to the DSN's query"]
+    assert not driver.is_refused_setting(asyncpg.ProtocolViolationError("server conn crashed?"))
+
+
 def test_stored_json_is_compact_and_keeps_its_characters() -> None:
     assert driver.encode_json({"a": ["ä", 1]}) == '{"a":["ä",1]}'
     assert json.loads(driver.encode_json("\x7f")) == "\x7f"

@@ -64,7 +64,7 @@ class Database:
             )
         except Exception as error:
             ours = driver.translate(error)
-            if ours is None:
+            if ours is None or driver.is_refused_setting(error):
                 raise
             raise ours from error
         return cls(pool, clock or SystemClock(), rng or random.SystemRandom())

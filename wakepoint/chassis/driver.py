@@ -112,6 +112,14 @@ def is_connection_trouble(error: BaseException) -> bool:
     return isinstance(error, OSError)
 
 
+def is_refused_setting(error: Exception) -> bool:
+    """Whether a pooler refused a startup setting. It says so as if the server were away, yet waiting does not help."""
+    refused = isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error)
+    if refused:
+        error.add_note("behind pgbouncer in transaction mode, add statement_cache_size=0 to the DSN's query")
+    return refused
+
+
 def is_lost(error: BaseException, connection: AnyConnection) -> bool:
     """Like `is_connection_trouble`, and also when the driver complains only about using the dead connection."""
     return is_connection_trouble(error) or (isinstance(error, asyncpg.InterfaceError) and is_dead(connection))
