@@ -32,6 +32,6 @@ class OnlyContract(Contract):
 
     def _covers(self, imported: str) -> bool:
         known = {*self.packages, *self.allowed}
-        return imported.split(".")[0] in sys.stdlib_module_names or any(
+        return imported.split(".", maxsplit=1)[0] in sys.stdlib_module_names or any(
             imported == name or imported.startswith(f"{name}.") for name in known
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
-TYPED = ["wakepoint", "trigger_service", "runner_service", "tests", "tools", "examples", "dev.py"]
+TYPED = ["wakepoint", "trigger_service", "runner_service", "tests", "tools", "examples"]
 
 # What is checked, in the order in which a mistake is cheapest to see.
 CHECKS = {
@@ -20,7 +20,7 @@ CHECKS = {
     "dependencies": ["deptry", "."],
     "protos": [PYTHON, "tools/protos.py", "check"],
     "deploy": [PYTHON, "tools/deploy.py", "check"],
-    "types": ["mypy", *(name for name in TYPED if (ROOT / name).exists())],
+    "types": ["mypy", "dev.py", *(name for name in TYPED if next(ROOT.glob(f"{name}/**/*.py"), None))],
 }
 
 
