@@ -69,9 +69,11 @@ class RunJob(Node):
 
     async def process(self, context: Context) -> Any:
         """Start the job and suspend; or, when it has ended, return its output."""
-        if not self.is_resuming():
+        saved = await self.get_saved_state()
+        # After a failure the next attempt wakes with the failed job's event again: what it needs is a job of its own.
+        if not self.is_resuming() or saved["failures"] != context.failures:
             await self._wait_for(await context.host.submit_job(self._job(context)))
-        job_id = (await self.get_saved_state())["job_id"]
+        job_id = saved["job_id"]
         while True:
             try:
                 event = await context.host.wait(timeout=0, wake_time=None)
@@ -92,7 +94,8 @@ class RunJob(Node):
 
     async def _wait_for(self, job_id: str) -> NoReturn:
         metadata = {"job_id": job_id, "job_type": self.job_type, "backend": self.backend}
-        await self.suspend_workflow("Job running", {"job_id": job_id}, metadata)
+        state = {"job_id": job_id, "failures": self.context.failures}
+        await self.suspend_workflow("Job running", state, metadata)
 
 
 def _concerns(event: TriggerEvent, job_id: str) -> bool:

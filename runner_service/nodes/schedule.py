@@ -2,6 +2,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -12,6 +13,8 @@ from runner_service.nodes.slots import MissedPolicy, Slots
 
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 _MAX_JITTER_SECONDS = 86_400
+_CHANGE_OF_CLOCKS = timedelta(hours=3)
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,10 @@ class CronSlots:
                 last = slot
 
     def latest(self, moment: datetime) -> datetime | None:
-        """See Slots."""
-        after = (moment + timedelta(seconds=1)).astimezone(self.zone)
-        return next(
-            (slot for local in CronSim(self.cron, after, reverse=True) if (slot := local.astimezone(UTC)) <= moment),
-            None,
-        )
+        """See Slots. The library's way back stumbles where clocks change, so the last stretch is walked forward."""
+        begin = (moment - _CHANGE_OF_CLOCKS).astimezone(self.zone)
+        known = next((local.astimezone(UTC) for local in CronSim(self.cron, begin, reverse=True)), begin)
+        return max(takewhile(lambda slot: slot <= moment, self.after(known - _INSTANT)), default=None)
 
     def delay(self, slot: datetime) -> timedelta:
         """See Slots."""

@@ -14,6 +14,8 @@ MISSED_AFTER = timedelta(seconds=60)
 MAX_LINES = 100
 """How many missed slots are told one by one; those beyond are told as one span."""
 
+_INSTANT = timedelta(microseconds=1)
+
 
 class Slots(Protocol):
     """An ascending sequence of aware UTC times."""
@@ -56,9 +58,12 @@ def reckon(slots: Slots, cursor: datetime, now: datetime, policy: MissedPolicy) 
         return Reckoning(first, first + slots.delay(first), missed)
     last = due[-1] if len(due) <= MAX_LINES else max(due[-1], slots.latest(now) or due[-1])
     late = _is_late(slots, last, now)
-    missed = _lines(due if late else due[:-1], policy, until=last if len(due) > MAX_LINES else None)
+    missed = _lines([slot for slot in due if late or slot < last], policy)
+    if len(due) > MAX_LINES and (until := last if late else slots.latest(last - _INSTANT)) is not None:
+        span = {"from": due[MAX_LINES].isoformat(), "until": until.isoformat(), "policy": policy}
+        missed = (*missed, span) if until >= due[MAX_LINES] else missed
     if policy == "once" or not late:
-        return Reckoning(last, last + slots.delay(last), missed, given_up=None)
+        return Reckoning(last, last + slots.delay(last), missed)
     upcoming = _waiting_for(slots, last)
     return Reckoning(upcoming.target, upcoming.wake_time, missed, given_up=last)
 
@@ -72,12 +77,5 @@ def _is_late(slots: Slots, slot: datetime, now: datetime) -> bool:
     return now - slot - slots.delay(slot) > MISSED_AFTER
 
 
-def _lines(missed: list[datetime], policy: MissedPolicy, until: datetime | None = None) -> tuple[dict[str, Any], ...]:
-    lines: list[dict[str, Any]] = [
-        {"scheduled_time": slot.isoformat(), "policy": policy} for slot in missed[:MAX_LINES]
-    ]
-    if until is not None:
-        lines.append(
-            {"from": missed[min(MAX_LINES, len(missed) - 1)].isoformat(), "until": until.isoformat(), "policy": policy}
-        )
-    return tuple(lines)
+def _lines(missed: list[datetime], policy: MissedPolicy) -> tuple[dict[str, Any], ...]:
+    return tuple({"scheduled_time": slot.isoformat(), "policy": policy} for slot in missed[:MAX_LINES])
