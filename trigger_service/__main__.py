@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from trigger_service.app import serve
+from trigger_service.app import MIGRATIONS, SCHEMA, serve
 from trigger_service.settings import Settings
-from wakepoint.chassis.server import launch
+from wakepoint.chassis.server import command
 
 
 def main() -> None:
-    """Serve until told to stop."""
-    launch(Settings, serve)
+    """Serve until told to stop; with the argument `migrate`, only migrate."""
+    command.run(Settings, serve, schema=SCHEMA, package=MIGRATIONS)
 
 
 if __name__ == "__main__":

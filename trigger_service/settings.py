@@ -11,8 +11,9 @@ from wakepoint.chassis.settings import Address, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """`blueprints`: a JSON list of {trigger_type, name, description, default_is_enabled}, offered after the six built in.
+    """The service's own settings.
 
+    `blueprints`: a JSON list of {trigger_type, name, description, default_is_enabled}, offered after the built-in ones.
     Spans are in seconds. A lease must outlast the deadline of a call to the runner, with room to record its answer.
     """
 

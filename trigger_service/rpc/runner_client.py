@@ -20,7 +20,7 @@ from wakepoint.chassis.protojson import python_to_struct
 from wakepoint.chassis.status import from_status
 from wakepoint.runner.v1 import runner_pb2 as runner
 from wakepoint.runner.v1 import runner_service_pb2 as calls
-from wakepoint.runner.v1.runner_service_pb2_grpc import RunnerServiceAsyncStub, RunnerServiceStub
+from wakepoint.runner.v1.runner_service_pb2_grpc import RunnerServiceStub
 from wakepoint.workflow.v1.graph_pb2 import Graph
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
@@ -71,7 +71,7 @@ class RunnerClient:
 
     def __init__(self, address: str, *, deadline: float = 5.0) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._stub: RunnerServiceAsyncStub = RunnerServiceStub(self._channel)
+        self._stub = RunnerServiceStub(self._channel)
         self._deadline = deadline
 
     async def close(self) -> None:

@@ -204,7 +204,16 @@ $$;
 create function trigger.is_text_list(stored jsonb) returns boolean language sql immutable parallel safe
 as $$
     select case when jsonb_typeof(stored) = 'array'
-                then not jsonb_path_exists(stored, '$[*] ? (@.type() != "string")')
+                then not jsonb_path_exists(stored, 'strict $[*] ? (@.type() != "string")')
+                else false end
+$$;
+
+-- Whether a stored value is a list of ids that an experiment can have.
+create function trigger.is_id_list(stored jsonb) returns boolean language sql immutable parallel safe
+as $$
+    select case when trigger.is_text_list(stored)
+                then not exists (
+                    select from jsonb_array_elements_text(stored) as id where octet_length(id) not between 1 and 255)
                 else false end
 $$;
 
@@ -215,7 +224,7 @@ as $$
     select coalesce(jsonb_typeof(config -> 'condition') <> 'string', false)
         or coalesce(jsonb_typeof(config -> 'job_name_pattern') <> 'string', false)
         or (config ? 'on_statuses' and not trigger.is_text_list(config -> 'on_statuses'))
-        or (config ? 'source_experiment_ids' and not trigger.is_text_list(config -> 'source_experiment_ids'))
+        or (config ? 'source_experiment_ids' and not trigger.is_id_list(config -> 'source_experiment_ids'))
         or (config ? 'expire_time' and trigger.canonical_time(config ->> 'expire_time') is null)
         or config ?| array['delay', 'debounce', 'max_firings', 'rate_limit', 'while_paused']
 $$;
@@ -263,14 +272,12 @@ as $$
     from trigger.blueprints as b
 $$;
 
--- The experiments that one normalised config watches. Ids too long to be an experiment's are nobody's.
+-- The experiments that one normalised config watches.
 create function trigger.watched_by(own_experiment_id text, config jsonb) returns setof text language sql stable
 as $$
     select own_experiment_id where not config ? 'source_experiment_ids'
     union
-    select source
-    from jsonb_array_elements_text(coalesce(config -> 'source_experiment_ids', '[]')) as source
-    where octet_length(source) between 1 and 255
+    select jsonb_array_elements_text(coalesce(config -> 'source_experiment_ids', '[]'))
 $$;
 
 -- The experiments whose events a workflow is explained for: its own and all that its configs watch.
