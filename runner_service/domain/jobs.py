@@ -16,7 +16,7 @@ class JobFacts(Protocol):
 
 
 class RunFacts(Protocol):
-    """The run a job belongs to; `depth` is how many workflows led to it, one starting the next."""
+    """The run a job belongs to; `depth` is how many runs led to it, one starting the next, itself not counted."""
 
     @property
     def run_id(self) -> str: ...
@@ -37,5 +37,5 @@ def job_event(job: JobFacts, run: RunFacts, status: str, attributes: Mapping[str
         "job_name": job.job_name,
         "status": status,
         "attributes": dict(attributes or {}),
-        "causation": {"run_id": run.run_id, "depth": run.depth},
+        "causation": {"run_id": run.run_id, "depth": run.depth + 1},
     }

@@ -134,6 +134,8 @@ def _apply_to_run(projection: RunProjection, line: Line) -> None:
             projection.error = payload.get("error")
         case EventType.RUN_CANCELLED:
             projection.state = RunState.CANCELLED
+            projection.error = {"type": "Cancelled", "message": payload.get("reason") or ""}
+            _cancel_nodes(projection)
         case EventType.RUN_RETRIED:
             _apply_retry(projection)
         case EventType.RUN_SNAPSHOT:
@@ -204,6 +206,13 @@ def _apply_retry(projection: RunProjection) -> None:
     for _, _, record in projection.records():
         if record.state in (NodeState.FAILED, NodeState.CANCELLED):
             record.state = NodeState.SCHEDULED
+
+
+def _cancel_nodes(projection: RunProjection) -> None:
+    """CancelRun writes one line, whoever holds the run: what had begun and not ended then ends with it."""
+    for _, _, record in projection.records():
+        if record.state in (NodeState.SCHEDULED, NodeState.RUNNING, NodeState.SUSPENDED):
+            record.state = NodeState.CANCELLED
 
 
 def _apply_snapshot(projection: RunProjection, payload: Mapping[str, Any]) -> None:

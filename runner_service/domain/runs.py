@@ -100,6 +100,15 @@ class Wait:
     wake_time: datetime | None
 
 
+class WaitHealth(StrEnum):
+    """How a waiting node fares."""
+
+    OK = "OK"
+    OVERDUE = "OVERDUE"
+    STALE = "STALE"
+    FAILING = "FAILING"
+
+
 @dataclass(frozen=True, slots=True)
 class SuspendedNode:
     """A waiting node as people see it."""
@@ -117,6 +126,7 @@ class SuspendedNode:
     wake_time: datetime | None
     priority: int
     pending_events: int
+    health: WaitHealth
 
     @property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
@@ -11,6 +12,17 @@ from wakepoint.chassis import sql
 from wakepoint.chassis.database import Connection
 
 QUERIES = sql.load(__package__, "log.sql")
+
+MAX_PAGE_BYTES = 1024 * 1024
+"""Of payload in a page of lines; as a message the same takes up to a few times more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Some lines of a log, and whether others follow that the same query would find."""
+
+    lines: list[HistoryEvent]
+    more: bool
 
 
 async def read_logs(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[HistoryEvent]]:
@@ -29,12 +41,14 @@ async def list_run_events(
     limit: int,
     event_types: Sequence[str] = (),
     node_id: str | None = None,
-) -> list[HistoryEvent]:
-    """The run's lines after `after_seq`, at most `limit`."""
+    max_bytes: int = MAX_PAGE_BYTES,
+) -> LogPage:
+    """The run's lines after `after_seq`: at most `limit`, and none that begins beyond the first `max_bytes` of payload."""
     rows = await connection.fetch(
-        QUERIES["list_run_events"], UUID(run_id), after_seq, list(event_types), node_id, limit
+        QUERIES["list_run_events"], UUID(run_id), after_seq, list(event_types), node_id, limit + 1, max_bytes
     )
-    return [_event(row) for row in rows]
+    shown = rows[:limit]
+    return LogPage([_event(row) for row in shown], more=bool(rows) and len(shown) < rows[0]["total"])
 
 
 def _event(row: asyncpg.Record) -> HistoryEvent:

@@ -38,8 +38,21 @@ async def orphaned_runs(connection: Connection, limit: int) -> list[str]:
 
 
 async def take_over(
-    connection: Connection, run_ids: Sequence[str], *, max_crashes: int, error: Mapping[str, Any]
+    connection: Connection,
+    run_ids: Sequence[str],
+    *,
+    max_crashes: int,
+    error: Mapping[str, Any],
+    holder: str | None = None,
 ) -> dict[str, RunState]:
-    """Make orphaned runs ready again, or FAILED with `error` when they have taken `max_crashes` replicas down; both by id."""
-    rows = await connection.fetch(QUERIES["take_over"], [UUID(run_id) for run_id in run_ids], max_crashes, dict(error))
+    """Make orphaned runs (and those that `holder` gives up) ready again, or FAILED with `error` once they have harmed
+    `max_crashes` replicas; the new states by id.
+    """
+    rows = await connection.fetch(
+        QUERIES["take_over"], [UUID(run_id) for run_id in run_ids], max_crashes, dict(error), _uuid(holder)
+    )
     return {str(row["run_id"]): RunState(row["state"]) for row in rows}
+
+
+def _uuid(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)

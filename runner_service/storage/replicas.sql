@@ -25,19 +25,20 @@ where p.dead and r.state = 'RUNNING'
 limit $1;
 
 -- name: take_over
--- Busy says that the holder died while executing a node: only that counts against the run.
+-- Busy says that the holder died while executing a node: only that counts against the run. $4, if given, is a living
+-- holder that gives the runs up itself, because executing them failed.
 with orphaned as (
-    select r.run_id, r.owner_id from runner.runs r
+    select r.run_id, r.owner_id, r.busy or $4::uuid is not null as harmed from runner.runs r
     join runner.replicas p on p.replica_id = r.owner_id
-    where r.run_id = any($1::uuid[]) and r.state = 'RUNNING' and p.dead
+    where r.run_id = any($1::uuid[]) and r.state = 'RUNNING' and (p.dead or p.replica_id = $4)
 ),
 taken as (
     update runner.runs r
-    set epoch = r.epoch + 1, owner_id = null, crashes = r.crashes + r.busy::integer, busy = false,
-        state = case when r.busy and r.crashes + 1 >= $2 then 'FAILED' else 'QUEUED' end,
-        error = case when r.busy and r.crashes + 1 >= $2 then $3::jsonb end,
-        ready_time = case when r.busy and r.crashes + 1 >= $2 then null else runner.stamp() end,
-        end_time = case when r.busy and r.crashes + 1 >= $2 then runner.stamp() end,
+    set epoch = r.epoch + 1, owner_id = null, crashes = r.crashes + o.harmed::integer, busy = false,
+        state = case when o.harmed and r.crashes + 1 >= $2 then 'FAILED' else 'QUEUED' end,
+        error = case when o.harmed and r.crashes + 1 >= $2 then $3::jsonb end,
+        ready_time = case when o.harmed and r.crashes + 1 >= $2 then null else runner.stamp() end,
+        end_time = case when o.harmed and r.crashes + 1 >= $2 then runner.stamp() end,
         last_seq = r.last_seq + 2, update_time = runner.stamp()
     from orphaned o
     where r.run_id = o.run_id and r.owner_id = o.owner_id and r.state = 'RUNNING'

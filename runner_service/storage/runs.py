@@ -64,6 +64,14 @@ class LockedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """A run's state, and the number of the last line of its log."""
+
+    state: RunState
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunFilter:
     """None and empty: everything."""
 
@@ -130,6 +138,23 @@ async def get_runs(connection: Connection, run_ids: Sequence[str]) -> dict[str, 
     return {str(row["run_id"]): _run(row) for row in rows}
 
 
+async def as_of(connection: Connection) -> datetime:
+    """The database's time, for a walk through a list that begins now."""
+    now: datetime = await connection.fetchval(QUERIES["as_of"])
+    return now
+
+
+async def read_progress(connection: Connection, run_id: str) -> Progress | None:
+    """How far the run is; None: there is none."""
+    row = await connection.fetchrow(QUERIES["read_progress"], UUID(run_id))
+    return None if row is None else Progress(RunState(row["state"]), row["last_seq"])
+
+
+async def get_node_ids(connection: Connection, graph_hash: bytes) -> tuple[str, ...]:
+    """The ids of a stored graph's nodes, in its order."""
+    return tuple(await connection.fetchval(QUERIES["get_node_ids"], graph_hash) or ())
+
+
 async def list_runs(
     connection: Connection, where: RunFilter, *, before: str | None, limit: int, as_of: datetime
 ) -> list[Run]:
@@ -192,6 +217,12 @@ async def cancel_run(connection: Connection, run_id: str, reason: str) -> bool:
 async def recently_cancelled(connection: Connection, within: timedelta) -> set[str]:
     """The runs cancelled in the last `within`."""
     return {str(row["run_id"]) for row in await connection.fetch(QUERIES["recently_cancelled"], within)}
+
+
+async def unseen_inboxes(connection: Connection, replica_id: str, within: timedelta) -> dict[str, int]:
+    """The last inbox_seq of each run that the replica holds and that changed in the last `within`."""
+    rows = await connection.fetch(QUERIES["unseen_inboxes"], UUID(replica_id), within)
+    return {str(row["run_id"]): row["last_inbox_seq"] for row in rows}
 
 
 def _request_json(request: StartRequest) -> dict[str, Any]:

@@ -42,6 +42,18 @@ cross join lateral jsonb_array_elements(g.lines) with ordinality as line (value,
 -- name: get_runs
 select * from runner.runs where run_id = any($1::uuid[]);
 
+-- name: as_of
+-- The time as of which a walk through a list begins.
+select runner.as_of();
+
+-- name: read_progress
+-- All that a follower of a log asks for while nothing happens.
+select state, last_seq from runner.runs where run_id = $1;
+
+-- name: get_node_ids
+-- In the order of the graph, without the graph.
+select node_ids from runner.graphs where graph_hash = $1;
+
 -- name: list_runs
 -- Keyset by run_id, which is immutable and grows with time; newest first. $6 is the time as of which the walk began.
 select * from runner.runs
@@ -127,7 +139,8 @@ select run_id, experiment_id, workflow_id, graph_hash, epoch, last_inbox_seq, cr
 -- The new epoch makes every later write of the holder fail; what the run still waited for ends with it.
 with cancelled as (
     update runner.runs
-    set state = 'CANCELLED', epoch = epoch + 1, owner_id = null, busy = false, ready_time = null,
+    set state = 'CANCELLED', error = jsonb_build_object('type', 'Cancelled', 'message', $2::text),
+        epoch = epoch + 1, owner_id = null, busy = false, ready_time = null,
         suspended_node_ids = '{}', last_seq = last_seq + 1, end_time = runner.stamp(), update_time = runner.stamp()
     where run_id = $1 and state in ('QUEUED', 'RUNNING', 'SUSPENDED')
     returning run_id, last_seq, epoch, source
@@ -160,3 +173,8 @@ select run_id from cancelled;
 -- name: recently_cancelled
 -- What a holder may have missed the notice of; the partial index holds cancelled runs only.
 select run_id from runner.runs where state = 'CANCELLED' and end_time > runner.as_of() - $1::interval;
+
+-- name: unseen_inboxes
+-- What a holder may have missed the notice of: its runs that changed lately, with the last event in each inbox.
+select run_id, last_inbox_seq from runner.runs
+where owner_id = $1 and update_time > runner.as_of() - $2::interval and last_inbox_seq > 0;

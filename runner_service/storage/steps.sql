@@ -48,7 +48,8 @@ waiting as (
     on conflict (run_id, node_id) do update
     set activation = excluded.activation, node_type = excluded.node_type, reason = excluded.reason,
         state = excluded.state, metadata = excluded.metadata, wake_time = excluded.wake_time,
-        priority = excluded.priority, suspend_time = excluded.suspend_time
+        priority = excluded.priority, suspend_time = excluded.suspend_time,
+        create_time = case when waits.activation = excluded.activation then waits.create_time else runner.stamp() end
 ),
 unwaited as (
     delete from runner.waits w

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from runner_service.domain.runs import SuspendedNode, Wait
+from runner_service.domain.runs import SuspendedNode, Wait, WaitHealth
 from runner_service.domain.trigger_events import Address
 from wakepoint.chassis import sql
 from wakepoint.chassis.database import Connection
@@ -33,6 +33,16 @@ class SuspendedFilter:
     node_type: str | None = None
     min_idle: timedelta | None = None
     include_waiting: bool = False
+    health: WaitHealth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitKey:
+    """A wait's place among those that are listed."""
+
+    create_time: datetime
+    run_id: str
+    node_id: str
 
 
 async def read_waits(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Wait]]:
@@ -64,32 +74,43 @@ async def next_wake_seconds(connection: Connection) -> float | None:
 
 
 async def list_suspended(
-    connection: Connection, where: SuspendedFilter, *, after: Address | None, limit: int, as_of: datetime
+    connection: Connection, where: SuspendedFilter, *, after: WaitKey | None, limit: int, as_of: datetime
 ) -> list[SuspendedNode]:
-    """Waiting nodes in the order of (run_id, node_id), only such as waited by `as_of`."""
+    """Waiting nodes, the longest wait first, only such as waited by `as_of`."""
     rows = await connection.fetch(
         QUERIES["list_suspended"],
-        where.experiment_id,
-        where.workflow_id,
-        where.node_type,
-        where.min_idle,
-        where.include_waiting,
+        *_filter_values(where),
+        after.create_time if after else None,
         UUID(after.run_id) if after else None,
         after.node_id if after else None,
         limit,
         as_of,
     )
-    return [SuspendedNode(**{**dict(row), "run_id": str(row["run_id"]), "reason": row["reason"] or ""}) for row in rows]
+    return [
+        SuspendedNode(
+            **{
+                **dict(row),
+                "run_id": str(row["run_id"]),
+                "reason": row["reason"] or "",
+                "health": WaitHealth(row["health"]),
+            }
+        )
+        for row in rows
+    ]
 
 
 async def count_suspended(connection: Connection, where: SuspendedFilter) -> int:
     """How many nodes wait."""
-    count: int = await connection.fetchval(
-        QUERIES["count_suspended"],
+    count: int = await connection.fetchval(QUERIES["count_suspended"], *_filter_values(where))
+    return count
+
+
+def _filter_values(where: SuspendedFilter) -> tuple[object, ...]:
+    return (
         where.experiment_id,
         where.workflow_id,
         where.node_type,
         where.min_idle,
         where.include_waiting,
+        where.health,
     )
-    return count

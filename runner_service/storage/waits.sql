@@ -26,11 +26,13 @@ select run_id, node_id, activation, wake_time from due order by wake_time;
 select extract(epoch from min(wake_time) - runner.as_of())::float8 from runner.waits where wake_time is not null;
 
 -- name: list_suspended
--- Keyset by (run_id, node_id), both immutable. Hot waits only where asked for.
+-- Longest wait first; the keyset (create_time, run_id, node_id) never changes while a node waits. Hot waits only where asked
+-- for.
 select w.run_id, r.workflow_id, r.experiment_id, w.node_id, w.node_type, w.reason, w.state, w.metadata, w.create_time,
        w.suspend_time, w.wake_time, w.priority,
        (select count(*) from runner.inbox i
-        where i.run_id = w.run_id and i.node_id = w.node_id and i.state = 'PENDING') as pending_events
+        where i.run_id = w.run_id and i.node_id = w.node_id and i.state = 'PENDING') as pending_events,
+       case when w.wake_time <= runner.as_of() then 'OVERDUE' else 'OK' end as health
 from runner.waits w
 join runner.runs r on r.run_id = w.run_id
 where ($1::text is null or r.experiment_id = $1)
@@ -38,10 +40,11 @@ where ($1::text is null or r.experiment_id = $1)
   and ($3::text is null or w.node_type = $3)
   and ($4::interval is null or w.create_time <= runner.as_of() - $4)
   and ($5 or w.suspend_time is not null)
-  and ($6::uuid is null or (w.run_id, w.node_id) > ($6, $7::text))
-  and w.create_time <= $9
-order by w.run_id, w.node_id
-limit $8;
+  and ($6::text is null or (w.wake_time <= runner.as_of()) is true = ($6 = 'OVERDUE'))
+  and ($7::timestamptz is null or (w.create_time, w.run_id, w.node_id) > ($7, $8::uuid, $9::text))
+  and w.create_time <= $11
+order by w.create_time, w.run_id, w.node_id
+limit $10;
 
 -- name: count_suspended
 select count(*)
@@ -51,4 +54,5 @@ where ($1::text is null or r.experiment_id = $1)
   and ($2::text is null or r.workflow_id = $2)
   and ($3::text is null or w.node_type = $3)
   and ($4::interval is null or w.create_time <= runner.as_of() - $4)
-  and ($5 or w.suspend_time is not null);
+  and ($5 or w.suspend_time is not null)
+  and ($6::text is null or (w.wake_time <= runner.as_of()) is true = ($6 = 'OVERDUE'));

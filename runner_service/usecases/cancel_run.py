@@ -9,9 +9,7 @@ from wakepoint.chassis.database import Connection, Database
 from wakepoint.chassis.errors import FailedPrecondition
 
 
-async def cancel_run(
-    database: Database, signals: Signals, run_id: str, reason: str, experiment_id: str | None
-) -> Run:
+async def cancel_run(database: Database, signals: Signals, run_id: str, reason: str, experiment_id: str | None) -> Run:
     """Cancel an unfinished run; a cancelled one stays so. NotFound; FailedPrecondition once it completed or failed."""
 
     async def cancel(connection: Connection) -> Run:

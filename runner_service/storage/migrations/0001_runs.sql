@@ -131,6 +131,7 @@ create table runner.waits (
     primary key (run_id, node_id)
 ) with (fillfactor = 80);
 create index waits_due on runner.waits (wake_time) where wake_time is not null;
+create index waits_listed on runner.waits (create_time, run_id, node_id);
 
 -- External jobs that RunJob started: found again after a restart, one per attempt of a node.
 create table runner.jobs (

@@ -1,0 +1,20 @@
+"""What a replica may have missed: asked for by polling, so that everything works with notifications gone."""
+
+from datetime import timedelta
+
+from runner_service.storage import runs
+from wakepoint.chassis.database import Database
+
+WITHIN = timedelta(seconds=30)
+
+
+async def changed_inboxes(database: Database, replica_id: str) -> dict[str, int]:
+    """The last inbox_seq of the replica's runs that changed lately."""
+    async with database.connection() as connection:
+        return await runs.unseen_inboxes(connection, replica_id, WITHIN)
+
+
+async def cancelled_lately(database: Database) -> set[str]:
+    """The runs that were cancelled lately."""
+    async with database.connection() as connection:
+        return await runs.recently_cancelled(connection, WITHIN)

@@ -1,0 +1,43 @@
+"""A replica: the worker with all its loops, to be started and drained as one."""
+
+from dataclasses import dataclass
+
+from runner_service.usecases.deliver_outbox import TriggerService
+from runner_service.worker.hub import Hub
+from runner_service.worker.jobs import JobKeeper
+from runner_service.worker.outbox import keep_delivering
+from runner_service.worker.timers import keep_firing
+from runner_service.worker.worker import Worker
+from wakepoint.chassis.database import Database
+from wakepoint.chassis.tasks import Background
+
+
+@dataclass(slots=True)
+class Replica:
+    """Everything that runs besides answering calls."""
+
+    database: Database
+    hub: Hub
+    worker: Worker
+    jobs: JobKeeper
+    trigger_service: TriggerService
+    background: Background
+
+    async def start(self) -> None:
+        """Enter among the living and start every loop."""
+        await self.worker.start()
+        loops = {
+            "claim": self.worker.claim,
+            "watch": self.worker.watch,
+            "notify": self.hub.run,
+            "timers": lambda: keep_firing(self.database, self.hub),
+            "jobs": self.jobs.run,
+            "outbox": lambda: keep_delivering(self.database, self.trigger_service, self.hub),
+        }
+        for name, loop in loops.items():
+            self.background.spawn(name, loop)
+
+    async def drain(self) -> None:
+        """Give up every run in good order, then stop the loops."""
+        await self.worker.drain()
+        await self.background.stop()
