@@ -109,11 +109,15 @@ class Guarded:
             self._warden.stdin.write(f"{int(number)}\n")
             self._warden.stdin.flush()
 
-    def stop(self, timeout: float) -> int:
-        """Stop it step by step (`stops`) and wait; its exit status. Raises TimeoutError after `timeout` seconds."""
+    def begin_stop(self) -> None:
+        """Have it stopped step by step (`stops`), without waiting: for several that may end at the same time."""
         assert self._warden.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._warden.stdin.close()
+
+    def stop(self, timeout: float) -> int:
+        """Stop it and wait; its exit status. Raises TimeoutError after `timeout` seconds."""
+        self.begin_stop()
         return self.wait(timeout)
 
 

@@ -19,9 +19,12 @@ _SYSTEM_DATA = Path("/var/lib/wakepoint")
 
 
 def default_data_dir() -> Path:
-    """The XDG data directory, or /var/lib/wakepoint for root when the server's user could not enter root's home."""
+    """Where a stack keeps its data, the server's below `postgres`: the XDG data directory.
+
+    For root /var/lib/wakepoint, when the server's user could not enter root's home.
+    """
     chosen = platformdirs.user_data_path("wakepoint")
-    account = server_account(chosen / "pgdata") if os.geteuid() == 0 else None
+    account = server_account(chosen / "postgres" / "pgdata") if os.geteuid() == 0 else None
     if account is not None and first_closed_folder(chosen, account):
         return _SYSTEM_DATA
     return chosen
