@@ -1,0 +1,44 @@
+"""What a service understands on its command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wakepoint.chassis.migrations import migrate
+from wakepoint.chassis.server.host import launch
+from wakepoint.chassis.settings import ServiceSettings
+
+S = TypeVar("S", bound=ServiceSettings)
+
+_USAGE = """usage: {program} [migrate]
+
+Serves until told to stop. With `migrate` it only brings its schema up to this version and ends: as the schema's owner,
+before services start whose role may not change tables (MIGRATE=check). Settings come from the environment:
+  {settings}
+"""
+
+
+def run(settings_type: type[S], serve: Callable[[S], Coroutine[Any, Any, None]], *, schema: str, package: str) -> None:
+    """A service's whole `main`: `serve`, or with the argument `migrate` only the migrations in `package`.
+
+    Anything else ends the process with the usage, and with status 2 unless it asked for help.
+    """
+
+    async def only_migrate(settings: S) -> None:
+        await migrate(settings.dsn, schema=schema, package=package, mode="auto")
+
+    match sys.argv[1:]:
+        case []:
+            launch(settings_type, serve)
+        case ["migrate"]:
+            launch(settings_type, only_migrate)
+        case arguments:
+            asked = arguments in (["-h"], ["--help"])
+            prefix = settings_type.model_config.get("env_prefix", "")
+            names = "\n  ".join(f"{prefix}{name}".upper() for name in settings_type.model_fields)
+            usage = _USAGE.format(program=Path(sys.argv[0]).name, settings=names)
+            (sys.stdout if asked else sys.stderr).write(usage)
+            sys.exit(0 if asked else 2)
