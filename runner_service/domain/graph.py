@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULT_OUTPUT = "output"
 DEFAULT_INPUT = "input"
+MAX_ATTEMPTS = 1000
 
 
 class RetryPolicy(BaseModel):
@@ -15,7 +16,7 @@ class RetryPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_attempts: int = Field(default=1, ge=1, le=1000)
+    max_attempts: int = Field(default=1, ge=1, le=MAX_ATTEMPTS)
     initial_backoff_seconds: float = Field(default=1.0, ge=0)
     max_backoff_seconds: float = Field(default=60.0, ge=0)
 

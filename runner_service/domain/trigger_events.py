@@ -1,15 +1,22 @@
 """Trigger events on their way to a node, and what becomes of a wake-up given what the locked rows say."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from runner_service.domain.projection import RunState
-from runner_service.domain.runs import Disposition
+from runner_service.domain.runs import JOB_SOURCE, TIMER_SOURCE, Disposition
+from wakepoint.chassis.errors import FieldViolation
 
 MAX_PENDING_EVENTS = 10_000
 MAX_EVENT_BYTES = 1024 * 1024
+MAX_IDENTITY_BYTES = 500
+"""Of source and of event_id: they stand in the keys of indexes."""
+MAX_PRIORITY = 100
+RESERVED_SOURCES = frozenset({TIMER_SOURCE, JOB_SOURCE})
+"""Only the runner itself says that a time has come or that a job has ended; nodes believe it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,26 @@ class TriggerEvent:
             "extensions": dict(self.extensions),
         }
         return seen | {name: value for name, value in optional.items() if value}
+
+
+def faults_of(event: TriggerEvent) -> list[FieldViolation]:
+    """Why an event from outside cannot be accepted, with paths below `event`."""
+    faults = []
+    if not event.event_id:
+        faults.append(FieldViolation("event.event_id", "must not be empty"))
+    for name, text in (("event_id", event.event_id), ("source", event.source)):
+        if len(text.encode("utf-8", "surrogatepass")) > MAX_IDENTITY_BYTES:
+            faults.append(FieldViolation(f"event.{name}", f"must have at most {MAX_IDENTITY_BYTES} bytes"))
+    if event.source in RESERVED_SOURCES:
+        faults.append(FieldViolation("event.source", f"{event.source} is the runner's own"))
+    if abs(event.priority) > MAX_PRIORITY:
+        faults.append(FieldViolation("event.priority", f"must be between {-MAX_PRIORITY} and {MAX_PRIORITY}"))
+    return faults
+
+
+def size_of(event: TriggerEvent) -> int:
+    """The bytes of the event's JSON."""
+    return len(json.dumps(event.as_node_sees_it(), ensure_ascii=False).encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ where ($1::text is null or r.experiment_id = $1)
   and ($3::text is null or w.node_type = $3)
   and ($4::interval is null or w.create_time <= runner.as_of() - $4)
   and ($5 or w.suspend_time is not null)
-  and ($6::text is null or (w.wake_time <= runner.as_of()) is true = ($6 = 'OVERDUE'))
+  and ($6::text is null or coalesce(w.wake_time <= runner.as_of(), false) = ($6 = 'OVERDUE'))
   and ($7::timestamptz is null or (w.create_time, w.run_id, w.node_id) > ($7, $8::uuid, $9::text))
   and w.create_time <= $11
 order by w.create_time, w.run_id, w.node_id
@@ -55,4 +55,4 @@ where ($1::text is null or r.experiment_id = $1)
   and ($3::text is null or w.node_type = $3)
   and ($4::interval is null or w.create_time <= runner.as_of() - $4)
   and ($5 or w.suspend_time is not null)
-  and ($6::text is null or (w.wake_time <= runner.as_of()) is true = ($6 = 'OVERDUE'));
+  and ($6::text is null or coalesce(w.wake_time <= runner.as_of(), false) = ($6 = 'OVERDUE'));

@@ -1,10 +1,12 @@
 """GetRun: the row, and node by node what its log folds to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from runner_service.domain.node_status import NodeStatus, statuses_of
 from runner_service.domain.projection import RunProjection, fold
 from runner_service.domain.runs import Run
-from runner_service.storage import log, runs
+from runner_service.storage import log, runs, waits
 from wakepoint.chassis.database import Connection, Database
 from wakepoint.chassis.errors import NotFound
 from wakepoint.chassis.ids import is_id
@@ -12,10 +14,11 @@ from wakepoint.chassis.ids import is_id
 
 @dataclass(frozen=True, slots=True)
 class RunInFull:
-    """A run with its projection."""
+    """A run with its projection, and by node id where each node of its graph stands."""
 
     run: Run
     projection: RunProjection
+    nodes: Mapping[str, NodeStatus]
 
 
 async def get_run(database: Database, run_id: str, experiment_id: str | None) -> RunInFull:
@@ -23,7 +26,11 @@ async def get_run(database: Database, run_id: str, experiment_id: str | None) ->
     async with database.connection() as connection:
         run = await find_run(connection, run_id, experiment_id)
         events = await log.read_logs(connection, [run.run_id])
-    return RunInFull(run, fold(events[run.run_id]))
+        node_ids = await runs.get_node_ids(connection, run.graph_hash)
+        waiting = await waits.read_waits(connection, [run.run_id])
+    # The log may have grown since the row was read; the answer is one moment's.
+    projection = fold(event for event in events[run.run_id] if event.seq <= run.last_seq)
+    return RunInFull(run, projection, statuses_of(projection, node_ids, waiting[run.run_id]))
 
 
 async def find_run(connection: Connection, run_id: str, experiment_id: str | None) -> Run:

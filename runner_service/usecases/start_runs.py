@@ -13,14 +13,15 @@ from runner_service.domain.node_types import NodeTypes
 from runner_service.domain.runs import Run
 from runner_service.storage import runs
 from runner_service.usecases.signals import Signals
-from runner_service.usecases.validate_graph import valid_graph
+from runner_service.usecases.validate_graph import check_graph
 from wakepoint.chassis import failpoints
 from wakepoint.chassis.database import Connection, Database
-from wakepoint.chassis.errors import AlreadyExists, InvalidArgument, Violations, WakepointError
+from wakepoint.chassis.errors import AlreadyExists, FieldViolation, InvalidArgument, Violations, WakepointError
 from wakepoint.chassis.ids import new_id
 from wakepoint.chassis.protojson import check_text
 
-MAX_ID_LENGTH = 200
+MAX_ID_BYTES = 200
+"""Ids stand in the keys of indexes, several in one."""
 
 
 class StartDisposition(StrEnum):
@@ -30,7 +31,10 @@ class StartDisposition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """`graph` or, in a batch, the `graph_hash` under which the batch has it. An empty request_id is never a duplicate."""
+    """`graph` or, in a batch, the `graph_hash` under which the batch has it. An empty request_id is never a duplicate.
+
+    `faults`: what was found wrong while the request was read; the caller is told all of it at once.
+    """
 
     workflow_id: str
     experiment_id: str
@@ -39,6 +43,7 @@ class StartRequest:
     request_id: str = ""
     input: Any = None
     source: Mapping[str, Any] = field(default_factory=dict)
+    faults: tuple[FieldViolation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,26 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     request: StartRequest
-    graph: Graph
-    graph_hash: bytes
+    graph: "_Graph"
     run_id: str
     key: runs.StartRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """A graph, or what is wrong with it."""
+
+    graph: Graph | None
+    content_hash: bytes
+    faults: list[FieldViolation]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any] | None, types: NodeTypes) -> "_Graph":
+        if given is None:
+            fault = FieldViolation("graph", "must be set, or graph_hash be a key of the batch's graphs")
+            return cls(None, b"", [fault])
+        graph, faults = check_graph(given, types)
+        return cls(graph, graph.content_hash() if graph and not faults else b"", faults)
 
 
 StartResult = Started | WakepointError
@@ -69,7 +90,11 @@ async def start_runs(
     graphs: Mapping[str, Mapping[str, Any]],
 ) -> list[StartResult]:
     """Start the runs in one transaction; results in order, one failing alone."""
-    outcome: list[StartResult | _Prepared] = [_prepare(request, types, graphs) for request in requests]
+    shared = {key: _Graph.of(graphs.get(key), types) for key in {r.graph_hash for r in requests if r.graph is None}}
+    outcome: list[StartResult | _Prepared] = [
+        _prepare(request, shared[request.graph_hash] if request.graph is None else _Graph.of(request.graph, types))
+        for request in requests
+    ]
     prepared = [item for item in outcome if isinstance(item, _Prepared)]
     done = await database.run(lambda connection: _start(connection, prepared)) if prepared else {}
     failpoints.hit("runner.start.after_commit")
@@ -86,44 +111,41 @@ async def start_run(database: Database, signals: Signals, types: NodeTypes, requ
     return result
 
 
-def _prepare(
-    request: StartRequest, types: NodeTypes, graphs: Mapping[str, Mapping[str, Any]]
-) -> "_Prepared | WakepointError":
-    try:
-        _check(request)
-        given = request.graph if request.graph is not None else graphs.get(request.graph_hash)
-        if given is None:
-            raise InvalidArgument.of("graph", "must be set, or its hash be one of the batch's graphs")
-        graph = valid_graph(given, types)
-    except WakepointError as error:
-        return error
+def _prepare(request: StartRequest, graph: _Graph) -> _Prepared | InvalidArgument:
+    violations = Violations()
+    violations.extend(request.faults)
+    _check(request, violations)
+    violations.extend(graph.faults)
+    if len(violations):
+        # Reading a graph and checking it may find the same fault.
+        found = dict.fromkeys(violations)
+        return InvalidArgument.from_violations(found, reason="INVALID_GRAPH" if graph.faults else "")
     run_id = new_id()
     key = runs.StartRequest(request.experiment_id, request.request_id, _body_hash(request, graph), run_id)
-    return _Prepared(request, graph, graph.content_hash(), run_id, key)
+    return _Prepared(request, graph, run_id, key)
 
 
-def _check(request: StartRequest) -> None:
-    violations = Violations()
+def _check(request: StartRequest, violations: Violations) -> None:
     for name in ("workflow_id", "experiment_id"):
         if not getattr(request, name):
             violations.add(name, "must not be empty")
     for name in ("workflow_id", "experiment_id", "request_id"):
-        if len(getattr(request, name)) > MAX_ID_LENGTH:
-            violations.add(name, f"must have at most {MAX_ID_LENGTH} characters")
+        if len(getattr(request, name).encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+            violations.add(name, f"must have at most {MAX_ID_BYTES} bytes")
         check_text(getattr(request, name), name, violations)
     check_text(request.input, "input", violations)
     check_text(dict(request.source), "source", violations)
-    violations.raise_if_any()
 
 
-def _body_hash(request: StartRequest, graph: Graph) -> bytes:
+def _body_hash(request: StartRequest, graph: _Graph) -> bytes:
     """What makes two requests with one request_id the same."""
-    body = [request.workflow_id, graph.canonical(), request.input, dict(request.source)]
+    body = [request.workflow_id, graph.content_hash.hex(), request.input, dict(request.source)]
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
 async def _start(connection: Connection, prepared: Sequence[_Prepared]) -> dict[str, StartResult]:
-    await runs.insert_graphs(connection, [_new_graph(item) for item in prepared])
+    graphs = {item.graph.content_hash: item.graph for item in prepared}
+    await runs.insert_graphs(connection, [_new_graph(graph) for graph in graphs.values()])
     keyed = [item for item in prepared if item.request.request_id]
     fresh = await runs.insert_start_requests(connection, [item.key for item in keyed])
     # A statement of its own: it sees what a concurrent duplicate has committed while the insert waited for it.
@@ -152,18 +174,20 @@ def _repeated(item: _Prepared, key: runs.StartRequest, stored: Mapping[str, Run]
     return Started(stored[key.run_id], StartDisposition.DUPLICATE)
 
 
-def _new_graph(item: _Prepared) -> runs.NewGraph:
-    return runs.NewGraph(item.graph_hash, item.graph.model_dump(mode="json"), [node.id for node in item.graph.nodes])
+def _new_graph(checked: _Graph) -> runs.NewGraph:
+    assert checked.graph is not None, "only sound graphs are started"
+    node_ids = [node.id for node in checked.graph.nodes]
+    return runs.NewGraph(checked.content_hash, checked.graph.model_dump(mode="json"), node_ids)
 
 
 def _new_run(item: _Prepared) -> runs.NewRun:
     request = item.request
-    lines = [run_created(item.graph_hash, request.input, request.source), run_queued("created")]
+    lines = [run_created(item.graph.content_hash, request.input, request.source), run_queued("created")]
     return runs.NewRun(
         run_id=item.run_id,
         experiment_id=request.experiment_id,
         workflow_id=request.workflow_id,
-        graph_hash=item.graph_hash,
+        graph_hash=item.graph.content_hash,
         input=request.input,
         source=request.source,
         lines=lines,
