@@ -43,6 +43,7 @@ class ServiceProcess:
             f"{name.upper()}_ADDRESS_FILE": str(self._told),
         }
         self._process: Guarded | None = None
+        self._logged_before = 0
         self.started = 0.0
 
     @property
@@ -60,6 +61,7 @@ class ServiceProcess:
         self._told.unlink(missing_ok=True)
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
+        self._logged_before = self.log.stat().st_size if self.log.exists() else 0
         self.started = time.monotonic()
         try:
             self._process = Guarded.start(
@@ -90,9 +92,11 @@ class ServiceProcess:
             self._process = None
 
     def last_words(self) -> str:
-        """The end of its log."""
+        """The end of what it has logged since it was started last."""
         try:
-            lines = self.log.read_text(errors="replace").splitlines()
+            with self.log.open(errors="replace") as file:
+                file.seek(self._logged_before)
+                lines = file.read().splitlines()
         except FileNotFoundError:
             return ""
         return "\n".join(lines[-_SHOWN_LINES:])

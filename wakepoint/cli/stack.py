@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,7 +27,8 @@ _QUICK_DEATHS = 3
 class Stack:
     """Runs everything on one machine; synchronous, for one thread.
 
-    `data_dir` (default: see `default_data_dir`) keeps Postgres's data, the services' logs and the addresses they took.
+    `data_dir` (default: see `default_data_dir`) keeps Postgres's data, the key that signs webhook addresses, jobs, logs
+    and the addresses taken.
     `nodes` is a Python file with node types of one's own, for the runner. `environment` goes to the services on top of
     this process's own. A service whose <NAME>_DATABASE_URL is set there uses that database; when both are, no Postgres
     is started. With `any_ports` the system chooses all ports; otherwise a default port that is taken means the next
@@ -131,14 +133,19 @@ class Stack:
 
     def _prepare_services(self, databases: Mapping[Service, str]) -> None:
         chosen = choose(self._environment, any_ports=self._any_ports)
-        peers = {
+        defaults = {
             "TRIGGER_RUNNER_ADDRESS": chosen["runner"].grpc,
             "RUNNER_TRIGGER_ADDRESS": chosen["trigger"].grpc,
+            "RUNNER_WEBHOOK_KEY": kept_secret(self.data_dir / "webhook-key"),
+            "RUNNER_JOBS_DIR": str(self.data_dir / "jobs"),
+            # For jobs, which report to the services through `wakepoint.client`.
+            "WAKEPOINT_TRIGGER_ADDRESS": chosen["trigger"].grpc,
+            "WAKEPOINT_RUNNER_ADDRESS": chosen["runner"].grpc,
         }
         for service in SERVICES:
             prefix, addresses = service.upper(), chosen[service]
             environment = {
-                **peers,
+                **defaults,
                 **self._environment,
                 f"{prefix}_DATABASE_URL": databases[service],
                 f"{prefix}_GRPC_ADDRESS": addresses.grpc,
@@ -174,3 +181,13 @@ class Stack:
             raise ServiceFailed(
                 f"{name} died {_QUICK_DEATHS} times in a row, each within {_QUICK_SECONDS:.0f} s; giving up"
             )
+
+
+def kept_secret(path: Path) -> str:
+    """The random secret in `path`, made on first use, readable by this user only: what it signed stays valid."""
+    if not path.exists():
+        building = path.with_suffix(".new")
+        building.touch(mode=0o600)
+        building.write_text(secrets.token_urlsafe(32))
+        building.replace(path)
+    return path.read_text()

@@ -60,6 +60,9 @@ def summary(stack: Stack) -> str:
             default = DEFAULTS[service][face]
             moved = "" if address.endswith(f":{default}") else f"   (not the default {default})"
             lines.append(f"    {face:<11}{'' if face == 'grpc' else 'http://'}{address}{moved}")
+    for service, addresses in sorted(stack.addresses.items(), reverse=True):
+        if not addresses.grpc.endswith(f":{DEFAULTS[service]['grpc']}"):
+            lines.append(f"  for clients: export WAKEPOINT_{service.upper()}_ADDRESS={addresses.grpc}")
     if stack.postgres is not None:
         dsn = stack.postgres.database_dsn("runner")
         shown = dsn.split("@", 1)[1]
