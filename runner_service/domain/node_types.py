@@ -9,7 +9,9 @@ from wakepoint.chassis.errors import FieldViolation
 
 @dataclass(frozen=True, slots=True)
 class NodeTypeFacts:
-    """`exclusive_outputs`: one passage gives a value on one output only. `check_properties` answers every fault of a node's properties, with paths relative to the properties."""
+    """`exclusive_outputs`: one passage gives a value on one output only. `check_properties` answers every fault of a
+    node's properties, with paths relative to the properties.
+    """
 
     is_trigger: bool
     output_names: tuple[str, ...]

@@ -1,7 +1,8 @@
 """What follows from a graph alone: order, the triggers before each node, and the shape of activations.
 
-The activation of a node has one component for each trigger on the longest chain of triggers before it, and is "0" where there
-is none. A trigger's own records carry the activation that they open, so a trigger counts as one of its own predecessors.
+The activation of a node has one component for each trigger on the longest chain of triggers before it, and is "0"
+where there is none. A trigger's own records carry the activation that they open, so a trigger counts as one of its
+own predecessors.
 """
 
 from collections import defaultdict
@@ -72,7 +73,7 @@ def opened(scope: str, number: int) -> str:
 
 def within(activation: str, scope: str) -> bool:
     """Whether `activation` lies in `scope` or is it."""
-    return scope == ROOT or activation == scope or activation.startswith(scope + ".")
+    return scope in (ROOT, activation) or activation.startswith(scope + ".")
 
 
 def topological_order(graph: Graph) -> tuple[str, ...]:

@@ -39,8 +39,9 @@ class NodeState(StrEnum):
 
 @dataclass(slots=True)
 class NodeRecord:
-    """A node in one activation. `consumed` counts the events its trigger has used up in this scope so far; `resumed`: its
-    present passage began with a wake-up; `failures`: how many of its attempts failed and were to be repeated.
+    """A node in one activation. `consumed` counts the events its trigger has used up in this scope so far;
+    `resumed`: its present passage began with a wake-up; `failures`: how many of its attempts failed and were to be
+    repeated.
     """
 
     state: NodeState = NodeState.SCHEDULED
@@ -141,7 +142,8 @@ def _apply_to_run(projection: RunProjection, line: Line) -> None:
         case EventType.RUN_SNAPSHOT:
             _apply_snapshot(projection, payload)
         case _:
-            pass  # lines about the inbox, timers and health tell what happened; the state they lead to has lines of its own
+            # Lines about the inbox, timers and health tell what happened; the state they lead to has lines of its own.
+            pass
 
 
 def _apply_to_node(projection: RunProjection, line: Line, node_id: str, activation: str) -> None:

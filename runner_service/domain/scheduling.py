@@ -1,4 +1,6 @@
-"""What may run next: a node runs once when each of its incoming edges is resolved, and is skipped when all were skipped."""
+"""What may run next: a node runs once when each of its incoming edges is resolved, and is skipped when all were
+skipped.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -46,7 +48,9 @@ def open_places(plan: GraphPlan, projection: RunProjection) -> Iterator[Place]:
 
 
 def following(plan: GraphPlan, projection: RunProjection, node_id: str, activation: str) -> Iterator[Place]:
-    """The places that the outcome of a node may have opened: its targets, and triggers that can take their next event."""
+    """The places that the outcome of a node may have opened: its targets, and triggers that can take their next
+    event.
+    """
     for target in dict.fromkeys(edge.target for edge in plan.outgoing[node_id]):
         for scope in _scopes(plan, projection, target, activation):
             yield target, _first(plan, target, scope)
@@ -84,7 +88,9 @@ def wants_more(plan: GraphPlan, node_id: str, record: NodeRecord) -> bool:
 
 
 def takes_no_more(plan: GraphPlan, projection: RunProjection, node_id: str) -> bool:
-    """Whether the node will never take another trigger event: it is resolved, and no trigger before it can open it anew."""
+    """Whether the node will never take another trigger event: it is resolved, and no trigger before it can open it
+    anew.
+    """
     latest = projection.latest(node_id)
     if latest is None or plan.scope_depth(node_id) > 0 or not latest[1].state.resolved:
         return False
@@ -128,7 +134,8 @@ def _scopes(plan: GraphPlan, projection: RunProjection, target: str, activation:
 
 
 def _reopened(plan: GraphPlan, projection: RunProjection, node_id: str, activation: str) -> Iterator[Place]:
-    # Whatever is resolved last behind a trigger has no target of its own left, so only such nodes can close an activation.
+    # Whatever is resolved last behind a trigger has no target of its own left, so only such nodes can close an
+    # activation.
     if plan.outgoing[node_id] and not _all_targets_resolved(plan, projection, node_id, activation):
         return
     for trigger in plan.triggers:

@@ -106,7 +106,9 @@ class RunFacts:
 def disposition_of(
     run: RunFacts | None, node: NodeFacts | None, node_id: str, *, known: bool, expired: bool
 ) -> Disposition:
-    """What becomes of an event. `known`: an event of the same identity was accepted before; `expired`: it comes too late."""
+    """What becomes of an event. `known`: an event of the same identity was accepted before; `expired`: it comes too
+    late.
+    """
     if run is None or node is None:
         return Disposition.NO_SUCH_RUN
     if not node.exists:

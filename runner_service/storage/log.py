@@ -43,7 +43,9 @@ async def list_run_events(
     node_id: str | None = None,
     max_bytes: int = MAX_PAGE_BYTES,
 ) -> LogPage:
-    """The run's lines after `after_seq`: at most `limit`, and none that begins beyond the first `max_bytes` of payload."""
+    """The run's lines after `after_seq`: at most `limit`, and none that begins beyond the first `max_bytes` of
+    payload.
+    """
     rows = await connection.fetch(
         QUERIES["list_run_events"], UUID(run_id), after_seq, list(event_types), node_id, limit + 1, max_bytes
     )

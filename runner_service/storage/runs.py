@@ -225,6 +225,11 @@ async def unseen_inboxes(connection: Connection, replica_id: str, within: timede
     return {str(row["run_id"]): row["last_inbox_seq"] for row in rows}
 
 
+async def owned_runs(connection: Connection, replica_id: str) -> set[str]:
+    """The runs that the replica holds, as the database has it."""
+    return {str(row["run_id"]) for row in await connection.fetch(QUERIES["owned_runs"], UUID(replica_id))}
+
+
 def _request_json(request: StartRequest) -> dict[str, Any]:
     return {
         "experiment_id": request.experiment_id,

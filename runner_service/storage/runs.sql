@@ -178,3 +178,6 @@ select run_id from runner.runs where state = 'CANCELLED' and end_time > runner.a
 -- What a holder may have missed the notice of: its runs that changed lately, with the last event in each inbox.
 select run_id, last_inbox_seq from runner.runs
 where owner_id = $1 and update_time > runner.as_of() - $2::interval and last_inbox_seq > 0;
+
+-- name: owned_runs
+select run_id from runner.runs where owner_id = $1;

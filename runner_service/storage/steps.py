@@ -74,7 +74,9 @@ class Fence:
 
 
 async def commit_steps(connection: Connection, steps: Sequence[Step]) -> set[str]:
-    """Commit the steps whose fences hold; answers the ids of their runs. Several steps need their runs locked before."""
+    """Commit the steps whose fences hold; answers the ids of their runs. Several steps need their runs locked
+    before.
+    """
     rows = await connection.fetch(QUERIES["commit_steps"], [_step_json(step) for step in steps])
     return {str(row["run_id"]) for row in rows}
 

@@ -35,8 +35,8 @@ async def commit_step(database: Database, clock: Clock, step: Step, holds_lease:
                     return Committed.YES
             return await _why_refused(database, step)
         except (Unavailable, TransactionConflict):
-            # The connection may have broken after the commit: the fence tells, since a second try of a committed step is
-            # refused by it.
+            # The connection may have broken after the commit: the fence tells, since a second try of a committed step
+            # is refused by it.
             if not holds_lease():
                 return Committed.LOST
             await clock.sleep(RETRY_SECONDS)

@@ -10,7 +10,9 @@ from wakepoint.chassis.database import Connection, Database
 
 
 async def fire_timers(database: Database, signals: Signals, limit: int = 500) -> int:
-    """Fire up to `limit` due timers; how many candidates there were, so that the caller comes back while there are any."""
+    """Fire up to `limit` due timers; how many candidates there were, so that the caller comes back while there are
+    any.
+    """
     async with database.connection() as connection:
         candidates = await waits.due_waits(connection, limit)
     if not candidates:

@@ -18,3 +18,9 @@ async def cancelled_lately(database: Database) -> set[str]:
     """The runs that were cancelled lately."""
     async with database.connection() as connection:
         return await runs.recently_cancelled(connection, WITHIN)
+
+
+async def owned_runs(database: Database, replica_id: str) -> set[str]:
+    """The runs that the replica holds, as the database has it."""
+    async with database.connection() as connection:
+        return await runs.owned_runs(connection, replica_id)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import asyncpg
 import structlog
@@ -48,11 +49,12 @@ class Lease:
         await register_replica(self._database, self.replica_id, self._host, os.getpid(), self._length)
         self._prolonged(began)
         loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._beat(self.replica_id, lambda: loop.call_soon_threadsafe(on_lost))),
-            name="lease",
-            daemon=True,
-        )
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(on_lost)
+
+        beat = partial(asyncio.run, self._beat(self.replica_id, tell))
+        self._thread = threading.Thread(target=beat, name="lease", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
@@ -80,7 +82,8 @@ class Lease:
                 alive = await replicas.prolong_lease(connection, replica_id, self._length)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _log.warning("the lease cannot be prolonged", error=str(error))
-                connection = _dropped(connection)
+                _drop(connection)
+                connection = None
                 continue
             if not alive:
                 self._valid_until = 0.0
@@ -88,7 +91,7 @@ class Lease:
                 on_lost()
                 break
             self._prolonged(began)
-        _dropped(connection)
+        _drop(connection)
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(
@@ -100,6 +103,6 @@ class Lease:
         )
 
 
-def _dropped(connection: asyncpg.Connection | None) -> None:
+def _drop(connection: asyncpg.Connection | None) -> None:
     if connection is not None:
         connection.terminate()

@@ -9,7 +9,7 @@ from runner_service.usecases.claim_runs import LoadedRun, claim_runs
 from runner_service.usecases.execution.actor import Ended, Execution
 from runner_service.usecases.execution.environment import Environment
 from runner_service.usecases.execution.messages import Drain, HandBack, InboxChanged
-from runner_service.usecases.look_for_changes import cancelled_lately, changed_inboxes
+from runner_service.usecases.look_for_changes import cancelled_lately, changed_inboxes, owned_runs
 from runner_service.usecases.take_over_runs import give_up_run, take_over_runs
 from runner_service.worker.hub import Hub
 from runner_service.worker.lease import Lease
@@ -18,6 +18,9 @@ _log = structlog.stdlib.get_logger(__name__)
 
 # Every fourth claim looks at age alone, so that a stream of high priorities starves nobody.
 OLDEST_EVERY = 4
+
+# In polls; a run that could not be loaded is noticed after at most twice that.
+STRAYS_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,14 @@ class Worker:
                 await self._start_anew()
             room = min(self._limits.executing - self._executing(), self._limits.claim_batch)
             claimed = await self._claim(room) if room > 0 and self._lease.valid() else 0
-            # An empty claim while runs are due is no proof that there is nothing: others held their locks. Hence the poll.
+            # An empty claim while runs are due is no proof that there is nothing: others held their locks. Hence the
+            # poll.
             if claimed < max(room, 1):
                 await self._hub.ready.wait(self._limits.poll_seconds)
 
     async def watch(self) -> None:
         """Poll for what notifications would have told, and take over what dead replicas left."""
+        polls, suspects = 0, frozenset[str]()
         while True:
             await self._environment.clock.sleep(self._limits.poll_seconds)
             for run_id in await cancelled_lately(self._environment.database) & self._held.keys():
@@ -83,6 +88,9 @@ class Worker:
                 if held is not None and last > held.execution.seen_inbox_seq:
                     held.execution.tell(InboxChanged())
             await take_over_runs(self._environment.database, self._environment.signals, self._limits.max_crashes)
+            polls += 1
+            if polls % STRAYS_EVERY == 0:
+                suspects = await self._give_up_strays(suspects)
 
     async def drain(self) -> None:
         """Waiting nodes suspend, executing ones may finish for a while; the rest is handed back."""
@@ -116,7 +124,7 @@ class Worker:
             ended = await execution.run()
             if ended is Ended.LOST:
                 _log.warning("run is held by nobody or somebody else now", run_id=execution.run_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- whatever it was, the run must not stay without a holder
             _log.exception("executing a run failed", run_id=execution.run_id)
             await self._give_up(execution.run_id)
         finally:
@@ -131,6 +139,17 @@ class Worker:
         await give_up_run(
             environment.database, environment.signals, run_id, self._lease.replica_id, self._limits.max_crashes
         )
+
+    async def _give_up_strays(self, suspects: frozenset[str]) -> frozenset[str]:
+        """Runs that were claimed but could not be loaded are nobody's: seen twice without an execution, they are
+        given up.
+        """
+        owned = await owned_runs(self._environment.database, self._lease.replica_id)
+        strays = frozenset(owned - self._held.keys())
+        for run_id in strays & suspects:
+            _log.error("a claimed run is not being executed; giving it up", run_id=run_id)
+            await self._give_up(run_id)
+        return strays - suspects
 
     def _executing(self) -> int:
         return sum(not held.execution.resting for held in self._held.values())

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from runner_service.domain.history import Line, node_cancelled, run_completed, run_failed, run_queued, run_suspended
 from runner_service.domain.projection import NodeState, RunState
 from runner_service.domain.runs import RUN_STATE
-from runner_service.domain.scheduling import open_places, run_outputs
+from runner_service.domain.scheduling import following, open_places, run_outputs
 from runner_service.storage import inbox as inbox_storage
 from runner_service.storage.steps import OutboxEntry
 from runner_service.usecases.claim_runs import LoadedRun
@@ -30,8 +30,8 @@ from runner_service.usecases.execution.messages import (
     Waits,
 )
 
-# How often the loop is left to others before it is concluded that no node is about to finish: quick nodes then share one
-# commit, and slow ones are known to be under way.
+# How often the loop is left to others before it is concluded that no node is about to finish: quick nodes then share
+# one commit, and slow ones are known to be under way.
 QUICK_TURNS = 4
 
 
@@ -94,7 +94,9 @@ class Execution:
             await self._close()
 
     async def _recover(self) -> None:
-        """Pick up what an earlier holder left: nodes that ran or waited in memory begin again, events wake their nodes."""
+        """Pick up what an earlier holder left: nodes that ran or waited in memory begin again, events wake their
+        nodes.
+        """
         held = self._held
         for node_id, activation, record in list(held.projection.records()):
             if record.state is NodeState.SCHEDULED:
@@ -113,7 +115,7 @@ class Execution:
             passages.resume(held, node_id, activation, attempt)
             return
         if await passages.begin(held, node_id, activation, max(attempt, 1), record.failures):
-            await passages.advance(held, passages.following(held.plan, held.projection, node_id, activation))
+            await passages.advance(held, following(held.plan, held.projection, node_id, activation))
 
     async def _hear(self) -> bool:
         """Handle what is in the mailbox, and start what it led to. False: nothing is about to happen."""

@@ -10,7 +10,9 @@ from runner_service.storage.steps import NewJob, OutboxEntry, Step
 
 
 class Draft:
-    """Grows line by line; each line is applied to the projection at once, so that the projection runs ahead of the log."""
+    """Grows line by line; each line is applied to the projection at once, so that the projection runs ahead of the
+    log.
+    """
 
     def __init__(self, projection: RunProjection) -> None:
         self._projection = projection

@@ -29,8 +29,9 @@ Tell = Callable[[Message], None]
 
 @dataclass(slots=True)
 class Frame:
-    """One passage of one node. `taken` are the events its outcome will use up; of these `ungiven` were not asked for yet
-    (the one that woke the node). `arrival` is set while the node waits in memory. `jobs` start once the node suspends.
+    """One passage of one node. `taken` are the events its outcome will use up; of these `ungiven` were not asked for
+    yet (the one that woke the node). `arrival` is set while the node waits in memory. `jobs` start once the node
+    suspends.
     """
 
     graph_node: GraphNode
@@ -116,6 +117,7 @@ class NodeHost:
         frame.wake_time = wake_time
         leave = self._environment.hot_waits.enter(frame.stop_waiting)
         self._tell(Waits(frame.graph_node.id))
+        event: InboxEvent | None
         try:
             event = await self._environment.clock.wait_for(asyncio.shield(frame.arrival), timeout)
         except TimeoutError:
@@ -129,7 +131,7 @@ class NodeHost:
         return dict(event.event)
 
     async def take_pending(self, limit: int) -> list[dict[str, Any]]:
-        taken = []
+        taken: list[dict[str, Any]] = []
         while len(taken) < limit and (event := self._inbox.take(self._frame.graph_node.id)) is not None:
             self._frame.taken.append(event)
             taken.append(dict(event.event))
@@ -148,8 +150,8 @@ class NodeHost:
 
     async def submit_job(self, job: Mapping[str, Any]) -> str:
         frame = self._frame
-        # The job is only noted here: it starts once the step that suspends its node is committed, so that a crash before
-        # that leaves no job behind and a crash after it leaves no second one.
+        # The job is only noted here: it starts once the step that suspends its node is committed, so that a crash
+        # before that leaves no job behind and a crash after it leaves no second one.
         key = f"{self._run_id}:{frame.graph_node.id}:{frame.activation}:{frame.failures}"
         job_id = str(uuid5(NAMESPACE_URL, key))
         frame.jobs.append(

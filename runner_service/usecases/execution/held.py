@@ -20,7 +20,9 @@ from wakepoint.nodes import RunInfo
 
 @dataclass(slots=True)
 class HeldRun:
-    """Everything in memory about one held run. `to_launch` are frames whose start is drafted but that do not run yet."""
+    """Everything in memory about one held run. `to_launch` are frames whose start is drafted but that do not run
+    yet.
+    """
 
     environment: Environment
     claimed: ClaimedRun
