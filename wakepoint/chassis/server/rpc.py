@@ -6,7 +6,6 @@ import errno
 from collections.abc import Callable, Iterable
 
 import grpc
-from grpc_health.v1 import _async as health_aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -31,7 +30,7 @@ class RpcServer:
     def __init__(self, settings: ServiceSettings, metrics: Metrics) -> None:
         self._settings = settings
         self._server = grpc.aio.server(interceptors=[ServerInterceptor(metrics)], options=_options(settings))
-        self._health = health_aio.HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # the stubs lack it
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._names: list[str] = []
         self._healthy: bool | None = None
