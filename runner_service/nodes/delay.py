@@ -1,5 +1,5 @@
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -22,12 +22,11 @@ class Delay(Node):
     until: AwareDatetime | None = None
     """Until when to wait: ISO 8601 with an offset, for example `2026-12-24T18:00:00+01:00`."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_of_two(cls, data: Any) -> Any:
-        if isinstance(data, dict) and (data.get("seconds") is None) == (data.get("until") is None):
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.seconds is None) == (self.until is None):
             raise ValueError("exactly one of seconds and until must be given")
-        return data
+        return self
 
     async def process(self, context: Context) -> Any:
         """Suspend until the time has come."""

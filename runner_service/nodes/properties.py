@@ -22,6 +22,10 @@ class NodeProperties:
         self._class = node_class
         self._cel: dict[str, Expressions] = {}
         self._fixed: set[str] = set()
+        # Strict JSON takes text for a time but not for a number. A validator that comes before the fields sees Python
+        # values, for which strict would also refuse a list where a tuple is wanted.
+        validators = node_class.__pydantic_decorators__.model_validators.values()
+        self._strict = all(validator.info.mode == "after" for validator in validators)
         for name, field in node_class.model_fields.items():
             extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
             if (variables := extra.get("cel_variables")) is not None:
@@ -82,8 +86,7 @@ class NodeProperties:
             yield FieldViolation("id", "unknown property")
         given = {name: value for name, value in properties.items() if name != "id"}
         try:
-            # As JSON: strict there means that text is no number, but still that a list may become a tuple.
-            self._class.model_validate_json(json.dumps(given, allow_nan=False), strict=True)
+            self._class.model_validate_json(json.dumps(given, allow_nan=False), strict=self._strict)
         except ValidationError as error:
             yield from _violations(error)
         except Exception as error:  # noqa: BLE001 -- an author's own __init__ or validator may raise anything

@@ -135,10 +135,11 @@ class NodeLife:
         self.carried: dict[str, Any] = {}
         self.suspended: Suspended | None = None
         self.node: Node | None = None
+        self.failures = 0
 
     def context(self) -> Context:
         activation = str(self.host.activation)
-        return Context(NODE_ID, activation, 1, self.inputs, self.run, self.host, self.carried)
+        return Context(NODE_ID, activation, 1, self.inputs, self.run, self.host, self.carried, self.failures)
 
     async def passage(self) -> Completed | Suspended:
         """From a start, or from a waking event, to an outcome or a suspension."""
