@@ -15,6 +15,15 @@ _PASSWORD = re.compile(r"(?P<before>\w+://[^\s/:@]*:)[^\s@]*(?=@)")
 # What these say at `info` is either ours to say (addresses taken, requests) or of no use to an operator.
 _QUIET = ("uvicorn", "asyncio", "grpc", "httpx", "httpcore", "hpack")
 
+_SHARED: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+)
+
 
 def setup_logging(
     style: Literal["console", "json"] = "console", level: Literal["debug", "info", "warning", "error"] = "info"
@@ -24,25 +33,10 @@ def setup_logging(
     Standard library loggers come out in the same form. Values bound with `structlog.contextvars` (an RPC's `trace_id`)
     are on every line. Passwords inside connection strings are masked wherever they appear.
     """
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
-    ending: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if style == "json":
-        ending += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        # The default traceback shows local variables, and with them what nobody may read in a log.
-        plain = structlog.dev.plain_traceback
-        ending.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            *_SHARED,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -52,13 +46,22 @@ def setup_logging(
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*ending, mask_passwords])
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_SHARED, processors=[*_rendering(style), mask_passwords])
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _rendering(style: Literal["console", "json"]) -> list[Processor]:
+    clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if style == "json":
+        return [clean, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    # The default traceback shows local variables, and with them what nobody may read in a log.
+    plain = structlog.dev.plain_traceback
+    return [clean, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
 def mask_passwords(_logger: WrappedLogger, _method: str, line: Any) -> str:

@@ -66,15 +66,7 @@ class Guarded:
             "extra_groups": [],
             "keep_open": list(keep_open),
         }
-        warden = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_WARDEN), json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=dict(env) if env is not None else None,
-            pass_fds=list(keep_open),
-            start_new_session=True,  # Ctrl-C in a terminal is for this process alone; it decides the order of the end
-        )
+        warden = _start_warden(order, env)
         assert warden.stdout is not None
         fact = json.loads(warden.stdout.readline() or '{"error": "its warden process ended at once"}')
         if "pid" not in fact:
@@ -119,6 +111,18 @@ class Guarded:
         """Stop it and wait; its exit status. Raises TimeoutError after `timeout` seconds."""
         self.begin_stop()
         return self.wait(timeout)
+
+
+def _start_warden(order: Mapping[str, Any], env: Mapping[str, str] | None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_WARDEN), json.dumps(order)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(env) if env is not None else None,
+        pass_fds=order["keep_open"],
+        start_new_session=True,  # Ctrl-C in a terminal is for this process alone; it decides the order of the end
+    )
 
 
 def _close(warden: subprocess.Popen[str]) -> None:
