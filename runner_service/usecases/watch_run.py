@@ -1,7 +1,7 @@
 """WatchRun: a run's log, as it grows."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
 from runner_service.domain.history import HistoryEvent
@@ -49,7 +49,7 @@ class LogWatch:
 
 async def watch_run(
     database: Database, watch: LogWatch, run_id: str, after_seq: int, experiment_id: str | None
-) -> AsyncIterator[HistoryEvent]:
+) -> AsyncGenerator[HistoryEvent, None]:
     """The lines after `after_seq`, each once and in order; ends after the last line of a finished run. NotFound.
 
     Of what a slow consumer has not taken only its position is kept, besides one page of at most `PAGE` lines.
