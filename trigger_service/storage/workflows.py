@@ -15,6 +15,8 @@ from wakepoint.chassis import sql
 from wakepoint.chassis.database import Connection
 
 _SQL = sql.load("trigger_service.storage", "workflows.sql")
+# A changed offer derives every workflow again: some 10 s for 100,000 of them. It happens once, at a start.
+_DERIVE_ALL_SECONDS = 1_800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ async def delete(connection: Connection, workflow_id: UUID) -> None:
 async def offer(connection: Connection, blueprints: Blueprints) -> bool:
     """Put the blueprints on offer; true when that changed anything and every workflow was derived again."""
     offered = [blueprint.model_dump(mode="json") for blueprint in blueprints]
-    return bool(await connection.fetchval(_SQL["offer_blueprints"], offered))
+    return bool(await connection.fetchval(_SQL["offer_blueprints"], offered, timeout=_DERIVE_ALL_SECONDS))
 
 
 async def find_request(connection: Connection, experiment_id: str, method: str, request_id: str) -> Request | None:

@@ -272,22 +272,6 @@ as $$
     from trigger.blueprints as b
 $$;
 
--- The experiments that one normalised config watches.
-create function trigger.watched_by(own_experiment_id text, config jsonb) returns setof text language sql stable
-as $$
-    select own_experiment_id where not config ? 'source_experiment_ids'
-    union
-    select jsonb_array_elements_text(coalesce(config -> 'source_experiment_ids', '[]'))
-$$;
-
--- The experiments whose events a workflow is explained for: its own and all that its configs watch.
-create function trigger.concerned_by(own_experiment_id text, configs jsonb) returns setof text language sql stable
-as $$
-    select own_experiment_id
-    union
-    select trigger.watched_by(own_experiment_id, config) from jsonb_array_elements(configs) as config
-$$;
-
 -- Derives the index and the history of the given workflows again. The caller's transaction holds their rows, so two calls
 -- for one workflow follow each other; the experiments' rows are then locked in ascending order by the upsert.
 create function trigger.derive(changed uuid[]) returns void language plpgsql
@@ -297,44 +281,72 @@ begin
     -- The blueprints stand still until this transaction ends; an edit never waits for another edit here.
     lock table trigger.blueprints in share mode;
 
+    -- A workflow concerns the experiments that its configs watch, and its own: refusals are explained there, too.
     insert into trigger.experiments as e (experiment_id, revision)
     select touched.experiment_id, 1
     from (
         select h.experiment_id from trigger.config_history as h
-        where h.workflow_id = any(changed) and h.valid_to is null
+        where h.workflow_id = any (changed) and h.valid_to is null
         union
-        select trigger.concerned_by(w.experiment_id, trigger.normalise_configs(w.trigger_configs))
+        select w.experiment_id from trigger.workflows as w
+        where w.workflow_id = any (changed) and w.delete_time is null
+        union
+        select source
         from trigger.workflows as w
-        where w.workflow_id = any(changed) and w.delete_time is null
+        cross join lateral jsonb_array_elements(trigger.normalise_configs(w.trigger_configs)) as config
+        cross join lateral jsonb_array_elements_text(config -> 'source_experiment_ids') as source
+        where w.workflow_id = any (changed) and w.delete_time is null
     ) as touched
     order by touched.experiment_id
     on conflict (experiment_id) do update set revision = e.revision + 1;
 
     update trigger.config_history as h set valid_to = e.revision
     from trigger.experiments as e
-    where e.experiment_id = h.experiment_id and h.workflow_id = any(changed) and h.valid_to is null;
+    where e.experiment_id = h.experiment_id and h.workflow_id = any (changed) and h.valid_to is null;
 
-    insert into trigger.config_history
-        (experiment_id, workflow_id, valid_from, configs, disabled_reason, paused)
-    select e.experiment_id, w.workflow_id, e.revision, normal.configs, w.disabled_reason, w.paused
-    from trigger.workflows as w
-    cross join lateral (select trigger.normalise_configs(w.trigger_configs) as configs) as normal
-    cross join lateral trigger.concerned_by(w.experiment_id, normal.configs) as concerned (experiment_id)
-    join trigger.experiments as e on e.experiment_id = concerned.experiment_id
-    where w.workflow_id = any(changed) and w.delete_time is null;
+    with normal as materialized (
+        select w.workflow_id, w.experiment_id, w.disabled_reason, w.paused,
+               trigger.normalise_configs(w.trigger_configs) as configs
+        from trigger.workflows as w
+        where w.workflow_id = any (changed) and w.delete_time is null
+    ),
+    concerned as (
+        select n.workflow_id, n.experiment_id from normal as n
+        union
+        select n.workflow_id, source
+        from normal as n
+        cross join lateral jsonb_array_elements(n.configs) as config
+        cross join lateral jsonb_array_elements_text(config -> 'source_experiment_ids') as source
+    )
+    insert into trigger.config_history (experiment_id, workflow_id, valid_from, configs, disabled_reason, paused)
+    select e.experiment_id, n.workflow_id, e.revision, n.configs, n.disabled_reason, n.paused
+    from concerned as c
+    join trigger.experiments as e on e.experiment_id = c.experiment_id
+    join normal as n on n.workflow_id = c.workflow_id;
 
-    delete from trigger.trigger_index where workflow_id = any(changed);
+    delete from trigger.trigger_index where workflow_id = any (changed);
 
+    with enabled as materialized (
+        select w.workflow_id, w.experiment_id, config
+        from trigger.workflows as w
+        cross join lateral jsonb_array_elements(trigger.normalise_configs(w.trigger_configs)) as config
+        where w.workflow_id = any (changed) and w.delete_time is null and w.disabled_reason is null
+          and (config -> 'is_enabled')::boolean
+    ),
+    watched as (
+        select n.workflow_id, n.config, n.experiment_id from enabled as n
+        where not n.config ? 'source_experiment_ids'
+        union
+        select n.workflow_id, n.config, source
+        from enabled as n
+        cross join lateral jsonb_array_elements_text(n.config -> 'source_experiment_ids') as source
+    )
     insert into trigger.trigger_index (experiment_id, trigger_type, workflow_id, on_statuses, config)
-    select watched.experiment_id, item.config ->> 'trigger_type', w.workflow_id,
-           case when item.config ? 'on_statuses'
-                then array(select jsonb_array_elements_text(item.config -> 'on_statuses')) else '{COMPLETE}' end,
-           item.config
-    from trigger.workflows as w
-    cross join lateral jsonb_array_elements(trigger.normalise_configs(w.trigger_configs)) as item (config)
-    cross join lateral trigger.watched_by(w.experiment_id, item.config) as watched (experiment_id)
-    where w.workflow_id = any(changed) and w.delete_time is null and w.disabled_reason is null
-      and (item.config -> 'is_enabled')::boolean;
+    select w.experiment_id, w.config ->> 'trigger_type', w.workflow_id,
+           case when w.config ? 'on_statuses'
+                then array(select jsonb_array_elements_text(w.config -> 'on_statuses')) else '{COMPLETE}' end,
+           w.config
+    from watched as w;
 end
 $$;
 
