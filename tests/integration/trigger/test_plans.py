@@ -10,7 +10,7 @@ async def test_matching_reads_by_index_however_many_workflows_there_are(service:
     matching = await service.workflow(TRAIN={})
     await service.execute(
         "insert into trigger.workflows (workflow_id, experiment_id, name, graph_hash, trigger_configs) "
-        "select gen_random_uuid(), case when n % 2 = 0 then 'e1' else 'x' || n % 100 end, 'w', graph_hash, $2 "
+        "select gen_random_uuid(), case when n % 2 = 0 then 'e1' else 'x' || n % 5000 end, 'w', graph_hash, $2 "
         "from trigger.graphs, generate_series(1, $1) as n",
         MANY,
         [{"trigger_type": "EVAL", "is_enabled": True}],
@@ -22,7 +22,7 @@ async def test_matching_reads_by_index_however_many_workflows_there_are(service:
     await service.execute("analyze trigger.workflows, trigger.trigger_index, trigger.experiments, trigger.jobs")
     arguments = (["e1"], ["j"], [1], ["TRAIN"], ["COMPLETE"])
     plan = await explained(service, events._SQL["match_view"], *arguments)
-    assert "Seq Scan" not in plan
+    assert not [line for line in plan.splitlines() if "Seq Scan" in line]
     assert await buffers(service, events._SQL["match_view"], *arguments) < 60
     assert [firing.workflow_id for firing in (await service.report()).firings] == [matching]
 
