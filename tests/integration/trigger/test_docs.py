@@ -1,0 +1,59 @@
+"""The lines of docs/triggers.md do what the page says, run by the real tools."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from tests.integration.trigger.peer import Peer
+from tests.integration.trigger.process import running
+from tests.support.conditions import eventually
+
+PAGE = Path(__file__).parents[3] / "docs" / "triggers.md"
+
+
+def blocks() -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+async def run(script: str, workflow_id: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        "bash",
+        "-euc",
+        script,
+        env={**os.environ, "PATH": path, "WORKFLOW": workflow_id},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, complaint = await process.communicate()
+    assert process.returncode == 0, complaint.decode()
+    return out.decode()
+
+
+async def test_every_line_of_the_page_on_triggers_runs_and_answers_what_it_says(
+    tmp_path: Path, trigger_dsn: str, peer: Peer
+) -> None:
+    async with running(tmp_path, trigger_dsn, peer.address) as service:
+        addresses = json.loads((tmp_path / "addresses.json").read_text())
+
+        async def do(block: str, workflow_id: str = "") -> str:
+            there = block.replace("127.0.0.1:50051", addresses["grpc"]).replace("127.0.0.1:8081", addresses["http"])
+            return await run(there, workflow_id)
+
+        create, blueprints, report, dry_run, change, firings, delete = blocks()
+        workflow_id = json.loads(await do(create))["workflow"]["workflow_id"]
+        assert json.loads(await do(create))["workflow"]["workflow_id"] == workflow_id
+        assert (await do(blueprints)).count("On Training Completed") == 2
+        accepted = json.loads(await do(report))
+        assert (accepted["disposition"], len(accepted["firings"])) == ("REPORT_DISPOSITION_ACCEPTED", 1)
+        repeated = json.loads(await do(report))
+        assert (repeated["disposition"], repeated["event_id"]) == ("REPORT_DISPOSITION_DUPLICATE", accepted["event_id"])
+        assert [decision["verdict"] for decision in json.loads(await do(dry_run))["decisions"]] == ["CONDITION_FALSE"]
+        assert (await do(change, workflow_id)).count(workflow_id) == 3
+        assert (await do(firings, workflow_id)).count("MANUAL") == 1
+        await eventually(lambda: len(peer.runs) == 2)
+        assert json.loads(await do(delete, workflow_id))["workflow_id"] == workflow_id
+        assert service.process.returncode is None
