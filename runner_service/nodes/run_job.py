@@ -2,9 +2,9 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 from pydantic import Field, field_validator
 
+from runner_service.domain.runs import JOB_SOURCE
 from wakepoint.nodes import Context, Kind, Node, NodeError, TriggerEvent, TriggerInactivityTimeout
 
-JOB_EVENT_TYPE = "wakepoint.job"
 INSTALLED_BACKENDS = frozenset({"subprocess"})
 _TAIL_LINES = 20
 _TAIL_CHARACTERS = 4_000
@@ -101,7 +101,7 @@ class RunJob(Node):
 def _concerns(event: TriggerEvent, job_id: str) -> bool:
     payload = event.get("payload")
     # A job of an earlier attempt may end after this one was started.
-    return event.get("type") == JOB_EVENT_TYPE and isinstance(payload, dict) and payload.get("job_id") == job_id
+    return event.get("source") == JOB_SOURCE and isinstance(payload, dict) and payload.get("job_id") == job_id
 
 
 def _output(result: dict[str, Any]) -> Any:

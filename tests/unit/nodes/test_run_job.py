@@ -26,9 +26,9 @@ async def started(clock: ManualClock) -> NodeLife:
     return life
 
 
-def end(life: NodeLife, job_id: str = "job-1", *, type: str = "wakepoint.job", **result: Any) -> None:  # noqa: A002
+def end(life: NodeLife, job_id: str = "job-1", *, source: str = "wakepoint/job", **result: Any) -> None:
     payload = {"job_id": job_id, "status": "COMPLETE", "exit_code": 0, "output": None, "error": "", **result}
-    life.host.deliver(f"{job_id}:end", payload, source="wakepoint/job", type=type)
+    life.host.deliver(f"{job_id}:end", payload, source=source, type="wakepoint.job")
 
 
 async def test_a_job_is_started_with_what_the_node_knows_and_the_run_suspends(manual_clock: ManualClock) -> None:
@@ -77,7 +77,7 @@ async def test_a_stopped_job_fails_the_node_although_it_has_no_exit_code(manual_
 async def test_news_of_another_job_or_from_somebody_else_leave_the_node_waiting(manual_clock: ManualClock) -> None:
     life = await started(manual_clock)
     end(life, "job-0", status="FAILED")
-    end(life, type="somebody.else")
+    end(life, source="somebody/else")
     outcome = await life.passage()
     assert isinstance(outcome, Suspended)
     assert outcome.state == {"job_id": "job-1", "failures": 0}
