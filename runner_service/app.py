@@ -1,12 +1,28 @@
 """The composition root: the only place where the parts of the service meet."""
 
+import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from starlette.applications import Starlette
 
 from runner_service.backends.subprocess import SubprocessBackend
+from runner_service.domain.trigger_events import TriggerEvent
+from runner_service.domain.webhooks import MIN_KEY_BYTES, WebhookTarget, WebhookTokens
+from runner_service.http.app import make_app
+from runner_service.http.ports import HookNode
 from runner_service.nodes.registry import NodeRegistry
+from runner_service.rpc.servicer import SERVICE_NAME, RunnerServicer, register
+from runner_service.rpc.trigger_client import TriggerClient
 from runner_service.settings import Settings
+from runner_service.usecases.deliver_events import WakeResult
 from runner_service.usecases.deliver_outbox import TriggerService
 from runner_service.usecases.execution.environment import Environment
+from runner_service.usecases.find_hook_node import find_hook_node
+from runner_service.usecases.wake_up import WakeUpRequest, wake_up
+from runner_service.usecases.watch_run import LogWatch
 from runner_service.worker.hot_waits import BoundedHotWaits
 from runner_service.worker.hub import Hub
 from runner_service.worker.jobs import JobKeeper
@@ -14,13 +30,110 @@ from runner_service.worker.lease import Lease
 from runner_service.worker.plans import PlanCache
 from runner_service.worker.replica import Replica
 from runner_service.worker.worker import Worker, WorkerLimits
-from wakepoint.chassis.clock import Clock
+from wakepoint.chassis.clock import Clock, SystemClock
 from wakepoint.chassis.database import Database
+from wakepoint.chassis.errors import InvalidArgument
+from wakepoint.chassis.listener import Listener
+from wakepoint.chassis.metrics import Metrics
+from wakepoint.chassis.migrations import migrate
+from wakepoint.chassis.server import ServiceHost
 from wakepoint.chassis.tasks import Background
 from wakepoint.nodes import Webhook
 
 SCHEMA = "runner"
 MIGRATIONS = "runner_service.storage.migrations"
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until told to stop."""
+    metrics, clock = Metrics(), SystemClock()
+    registry = NodeRegistry.load(settings.node_files())
+    async with ServiceHost(settings, metrics) as host:
+        await migrate(settings.dsn, schema=SCHEMA, package=MIGRATIONS, mode=settings.migrate)
+        database = await Database.open(settings.dsn, application_name="wakepoint-runner", max_size=settings.pool_size)
+        host.on_stop(database.close)
+        host.check("database", database.ping)
+        trigger_service = TriggerClient(settings.trigger_address)
+        host.on_stop(trigger_service.close)
+        log_watch = LogWatch(clock)
+        hub = Hub(await _open_notifier(settings, host), log_watch.grew)
+        webhooks = Webhooks(tokens_of(settings), settings.public_url or f"http://{host.addresses.http}")
+        crashes = metrics.counter("loop_crashes", "Background loops that crashed and were started again.", ["loop"])
+        background = Background(on_crash=lambda name: crashes.labels(name).inc())
+        replica = build_replica(
+            settings, database, clock, registry, hub, trigger_service, webhooks.webhook_of, background
+        )
+        servicer = RunnerServicer(
+            database=database,
+            signals=hub,
+            registry=registry,
+            log_watch=log_watch,
+            clock=clock,
+            webhook_url=webhooks.url_of,
+        )
+        host.add_grpc(SERVICE_NAME, partial(register, servicer))
+        host.mount(_http_app(database, hub, registry, webhooks.tokens, clock))
+        _listen(settings, hub, background)
+        await replica.start()
+        host.on_drain(replica.drain)
+        await host.run()
+
+
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """The addresses at which nodes take requests."""
+
+    tokens: WebhookTokens
+    base_url: str
+
+    def webhook_of(self, run_id: str, node_id: str) -> Webhook:
+        """A node's webhook."""
+        return Webhook(WebhookTarget(run_id, node_id).webhook_id, self.url_of(run_id, node_id))
+
+    def url_of(self, run_id: str, node_id: str) -> str:
+        """The address that only those learn who may read the run."""
+        return f"{self.base_url}/hooks/{self.tokens.derive(WebhookTarget(run_id, node_id))}"
+
+
+def tokens_of(settings: Settings) -> WebhookTokens:
+    """Tokens signed with the operator's key. InvalidArgument for one that is too short."""
+    key = settings.webhook_key.get_secret_value().encode()
+    if not key:
+        _log.warning("RUNNER_WEBHOOK_KEY is not set: webhook addresses change with each start, and between replicas")
+        key = secrets.token_bytes(MIN_KEY_BYTES)
+    try:
+        return WebhookTokens([key])
+    except ValueError as error:
+        raise InvalidArgument.of("RUNNER_WEBHOOK_KEY", str(error)) from None
+
+
+async def _open_notifier(settings: Settings, host: ServiceHost) -> Database:
+    # A connection of its own, so that telling other replicas never waits for, or delays, anybody's commit.
+    database = await Database.open(settings.dsn, application_name="wakepoint-runner-notify", min_size=1, max_size=1)
+    host.on_stop(database.close)
+    return database
+
+
+def _http_app(database: Database, hub: Hub, registry: NodeRegistry, tokens: WebhookTokens, clock: Clock) -> Starlette:
+    async def node_of(run_id: str, node_id: str) -> HookNode | None:
+        found = await find_hook_node(database, run_id, node_id)
+        if found is None:
+            return None
+        return HookNode(found.node_type, found.properties, found.workflow_id, found.finished)
+
+    async def deliver(run_id: str, node_id: str, event: TriggerEvent) -> WakeResult:
+        return await wake_up(database, hub, WakeUpRequest(node_id, event, run_id=run_id))
+
+    return make_app(tokens=tokens, registry=registry, node_of=node_of, deliver=deliver, clock=clock)
+
+
+def _listen(settings: Settings, hub: Hub, background: Background) -> None:
+    listener = Listener(
+        settings.listen_dsn, hub.heard(), hub.look_at_everything, application_name="wakepoint-runner-listen"
+    )
+    background.spawn("listener", listener.run)
 
 
 def build_replica(

@@ -21,7 +21,7 @@ class Settings(ServiceSettings):
     management_address: Address = "127.0.0.1:9082"
     trigger_address: Address = "127.0.0.1:50051"
     pool_size: int = Field(default=10, ge=2, le=200, description="connections to Postgres")
-    nodes: str = Field(default="", description="files with node types, separated by colons")
+    nodes: str = Field(default="", description="files with node types, separated as in PATH")
     webhook_key: SecretStr = Field(default=SecretStr(""), description="signs webhook addresses; at least 32 characters")
     public_url: str = Field(default="", description="how webhooks reach this service; default: its HTTP address")
     host: str = Field(default_factory=socket.gethostname, description="names the machine that subprocess jobs are on")
@@ -34,6 +34,10 @@ class Settings(ServiceSettings):
     heartbeat_seconds: float = Field(default=2.0, gt=0)
     drain_seconds: float = Field(default=15.0, ge=0, description="for executing nodes, once told to stop")
     max_crashes: int = Field(default=3, ge=1, description="of its replica, in a row, before a run fails")
+
+    def node_files(self) -> list[Path]:
+        """The files with node types of one's own."""
+        return [Path(name) for name in self.nodes.split(os.pathsep) if name]
 
     def job_environment(self) -> dict[str, str]:
         """What subprocess jobs see of the service's own environment: enough to find programs, and no secret."""
