@@ -69,6 +69,7 @@ class Dispatcher:
         self._pace = pace
         self._graphs: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._absences = 0
+        self._limit = pace.batch
         self._swept_at = clock.monotonic()
         self._is_told_to_stop = False
         self._stop = Poke(clock)
@@ -85,13 +86,11 @@ class Dispatcher:
         self._ended.clear()
         try:
             while not self._is_told_to_stop:
-                busy = await self.dispatch_once()
-                if self._absences:
-                    # A poke says that there is more to send, not that the runner is back.
-                    await self._stop.wait(self._pause())
-                elif not busy:
-                    await self._poke.wait(self._pace.poll_seconds)
-                await self._sweep_when_due()
+                try:
+                    await self._turn()
+                except Unavailable as error:
+                    _log.warning("firings wait for the database", error=error.message)
+                    await self._stop.wait(self._pace.poll_seconds)
         finally:
             self._ended.set()
 
@@ -104,14 +103,8 @@ class Dispatcher:
 
     async def dispatch_once(self) -> bool:
         """Lease, send and record one batch; whether there may be more to do at once."""
-        lease_id = UUID(new_id())
-        # While the circuit is open one firing is enough to find out whether the runner is back.
-        limit = 1 if self._absences else self._pace.batch
-        try:
-            leased = await lease_firings(self._database, lease_id, self._pace.lease, limit, self._graphs.keys())
-        except Unavailable as error:
-            _log.warning("cannot lease firings", error=error.message)
-            return False
+        lease_id, limit = UUID(new_id()), self._limit
+        leased = await lease_firings(self._database, lease_id, self._pace.lease, limit, self._graphs.keys())
         self._remember(leased.graphs)
         if leased.leases:
             failpoints.hit("trigger.dispatch.leased")
@@ -124,6 +117,15 @@ class Dispatcher:
         if count:
             _log.warning("leases ran out", firings=count)
         return count
+
+    async def _turn(self) -> None:
+        busy = await self.dispatch_once()
+        if self._absences:
+            # A poke says that there is more to send, not that the runner is back.
+            await self._stop.wait(self._pause())
+        elif not busy:
+            await self._poke.wait(self._pace.poll_seconds)
+        await self._sweep_when_due()
 
     async def _dispatch(self, lease_id: UUID, leases: Sequence[Lease]) -> None:
         graphs = {lease.graph_hash: self._graphs[lease.graph_hash] for lease in leases}
@@ -140,9 +142,14 @@ class Dispatcher:
     def _note_absence(self, outcomes: Sequence[Outcome]) -> None:
         if isinstance(outcomes[-1], Away):
             self._absences += 1
+            # One firing is enough to find out whether the runner is back, and a runner that was too slow for a large
+            # batch is not given another one at once.
+            self._limit = 1
             if self._absences == 1:
                 _log.warning("the runner is away; firings wait", firings=len(outcomes))
-        elif self._absences:
+            return
+        self._limit = min(self._limit * 4, self._pace.batch)
+        if self._absences:
             _log.info("the runner is back")
             self._absences = 0
 

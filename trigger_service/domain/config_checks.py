@@ -56,11 +56,7 @@ def _check_item(
     trigger_type = _trigger_type(item, at, offer, seen, faults)
     if not isinstance(item.get("is_enabled"), bool):
         faults.add(f"{at}.is_enabled", "must be a boolean")
-    for name in item:
-        if name not in _KNOWN_FIELDS:
-            faults.add(f"{at}.{name}", "is not a field of a trigger configuration")
-        elif name in NOT_AVAILABLE_YET and item[name] is not None:
-            faults.add(f"{at}.{name}", "is not available yet")
+    _check_names(item, at, faults)
     options = _Options(item, at, faults)
     checked = TriggerConfig(
         trigger_type=trigger_type,
@@ -73,6 +69,14 @@ def _check_item(
     )
     if trigger_type:
         seen.setdefault(trigger_type, checked)
+
+
+def _check_names(item: Mapping[str, object], at: str, faults: Violations) -> None:
+    for name in item:
+        if name not in _KNOWN_FIELDS:
+            faults.add(f"{at}.{name}", "is not a field of a trigger configuration")
+        elif name in NOT_AVAILABLE_YET and item[name] is not None:
+            faults.add(f"{at}.{name}", "is not available yet")
 
 
 def _trigger_type(

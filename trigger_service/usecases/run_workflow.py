@@ -7,7 +7,7 @@ from uuid import UUID
 
 from trigger_service.domain.blueprints import MANUAL
 from trigger_service.domain.firings import Firing
-from trigger_service.domain.limits import json_problem
+from trigger_service.domain.limits import id_problem, json_problem
 from trigger_service.storage import firings, workflows
 from trigger_service.usecases.environment import Environment, known_id, not_found
 from trigger_service.usecases.requests import RequestKey
@@ -24,12 +24,7 @@ async def run_workflow(
     NotFound; InvalidArgument; AlreadyExists when the request_id came before with another body.
     """
     key = known_id(workflow_id, "workflow")
-    faults = Violations()
-    problem = json_problem(run_input)
-    if problem is not None:
-        faults.add("input", problem)
-    RequestKey.of("", "", request_id, {}).check(faults)
-    faults.raise_if_any()
+    _check(request_id, run_input)
 
     async def work(connection: Connection) -> Firing:
         pin = await workflows.lock(connection, key, experiment_id)
@@ -51,3 +46,14 @@ async def run_workflow(
     fired = await env.database.run(work)
     env.firings_due()
     return fired
+
+
+def _check(request_id: str, run_input: dict[str, Any]) -> None:
+    faults = Violations()
+    for field, problem in (
+        ("request_id", id_problem(request_id, required=False)),
+        ("input", json_problem(run_input)),
+    ):
+        if problem is not None:
+            faults.add(field, problem)
+    faults.raise_if_any()

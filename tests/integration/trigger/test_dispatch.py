@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog.testing
 from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
 
@@ -13,8 +14,10 @@ from tests.integration.trigger.harness import FAST, Harness, configs
 from tests.integration.trigger.peer import Peer
 from tests.support.conditions import eventually
 from tests.support.db_clock import set_clock_offset
+from tests.support.proxy import proxied
 from trigger_service.dispatcher.announcer import Announcer
 from trigger_service.domain.dispatch import Lease, Outcome, Refused
+from wakepoint.chassis.database import Database
 from wakepoint.chassis.listener import Listener
 from wakepoint.chassis.tasks import Background, Poke
 from wakepoint.runner.v1 import runner_service_pb2 as runner_calls
@@ -194,6 +197,42 @@ async def test_a_runner_that_is_away_costs_no_firing_an_attempt_and_gets_all_whe
     await background.stop()
     assert not dispatcher.runner_is_away
     assert len(peer.runs) == 3
+
+
+async def test_a_runner_that_was_too_slow_is_given_small_batches_first(service: Harness, peer: Peer) -> None:
+    await service.workflow(TRAIN={})
+    for number in range(30):
+        await service.report(job_id=f"j{number}")
+    peer.whole = lambda request: grpc.StatusCode.DEADLINE_EXCEEDED if len(request.requests) > 16 else None
+    dispatcher = service.dispatcher()
+    while await states(service) != ["DISPATCHED"] * 30:
+        await dispatcher.dispatch_once()
+    assert [len(batch.requests) for batch in peer.batches] == [30, 1, 4, 16, 9]
+
+
+async def test_a_dispatcher_outlives_an_outage_of_the_database(service: Harness, peer: Peer, trigger_dsn: str) -> None:
+    await service.workflow(TRAIN={})
+    async with proxied(trigger_dsn) as proxy:
+        database = await Database.open(proxy.dsn, application_name="test", min_size=1, max_size=2)
+        dispatcher = replace(service, database=database).dispatcher()
+        background = Background()
+        background.spawn("dispatcher", dispatcher.run)
+        proxy.cut()
+        with structlog.testing.capture_logs() as logged:
+            await service.report()
+            await eventually(lambda: any(line["event"] == "firings wait for the database" for line in logged))
+        assert await states(service) == ["QUEUED"]
+        proxy.mend()
+
+        async def dispatched() -> bool:
+            return await states(service) == ["DISPATCHED"]
+
+        await eventually(dispatched)
+        await dispatcher.stop()
+        await background.stop()
+        assert not background.crashes
+        await database.close()
+    assert len(peer.runs) == 1
 
 
 async def test_many_firings_of_large_graphs_travel_in_messages_of_two_megabytes(service: Harness, peer: Peer) -> None:
