@@ -61,9 +61,7 @@ class Guarded:
             "stops": [[int(stop.signal), stop.seconds] for stop in stops],
             "cwd": str(cwd) if cwd else None,
             "output": str(output) if output else None,
-            "user": account.uid if account else None,
-            "group": account.gid if account else None,
-            "extra_groups": [],
+            "account": {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {},
             "keep_open": list(keep_open),
         }
         warden = _start_warden(order, env)

@@ -20,7 +20,9 @@ from wakepoint.chassis.embedded.location import prepare_data_dir, server_program
 from wakepoint.chassis.embedded.lock import acquire
 from wakepoint.chassis.embedded.problems import EmbeddedError
 
-_STOPS = (Stop(signal.SIGINT, 30.0), Stop(signal.SIGQUIT, 5.0))  # "fast": sessions are ended, a checkpoint is written
+# "Fast" ends sessions and writes a checkpoint. It can hang when it comes during a recovery; "immediate" then means another
+# recovery, and loses nothing.
+_STOPS = (Stop(signal.SIGINT, 15.0), Stop(signal.SIGQUIT, 5.0))
 _PORT_TRIES = 5
 _POLL_SECONDS = 0.01
 _LOG_LIMIT_BYTES = 16 * 2**20

@@ -41,7 +41,6 @@ def _dies_with(warden: int, stop_signal: int) -> Callable[[], None] | None:
 
 def _start(order: dict[str, Any]) -> subprocess.Popen[bytes]:
     output = os.open(order["output"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if order["output"] else 2
-    account = {key: order[key] for key in ("user", "group", "extra_groups")} if order["user"] is not None else {}
     return subprocess.Popen(
         order["argv"],
         stdin=subprocess.DEVNULL,
@@ -50,7 +49,7 @@ def _start(order: dict[str, Any]) -> subprocess.Popen[bytes]:
         cwd=order["cwd"],
         pass_fds=order["keep_open"],
         preexec_fn=_dies_with(os.getpid(), order["stops"][0][0]),  # noqa: PLW1509 - there is only this thread
-        **account,
+        **order["account"],
     )
 
 
