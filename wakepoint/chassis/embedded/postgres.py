@@ -20,8 +20,8 @@ from wakepoint.chassis.embedded.location import prepare_data_dir, server_program
 from wakepoint.chassis.embedded.lock import acquire
 from wakepoint.chassis.embedded.problems import EmbeddedError
 
-# "Fast" ends sessions and writes a checkpoint. It can hang when it comes during a recovery; "immediate" then means another
-# recovery, and loses nothing.
+# "Fast" ends sessions and writes a checkpoint. It can hang when it comes during a recovery; "immediate" then means
+# another recovery, and loses nothing.
 _STOPS = (Stop(signal.SIGINT, 15.0), Stop(signal.SIGQUIT, 5.0))
 _PORT_TRIES = 5
 _POLL_SECONDS = 0.01
