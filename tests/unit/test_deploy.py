@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from runner_service.app import tokens_of
+from runner_service.settings import Settings as RunnerSettings
 from tools import deploy
 from tools.deployment import compose, locks, manifests, services, wiring
 from tools.deployment.manifests import Object
+from wakepoint.chassis.errors import InvalidArgument
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION, KNOWN = services.project(ROOT)
@@ -60,9 +64,13 @@ def service(objects: list[Object]) -> Any:
     return pod(objects)["containers"][0]
 
 
-def config(objects: list[Object]) -> Any:
-    (found,) = (item["data"] for item in manifests.of_kind(objects, "ConfigMap") if "TRIGGER_MIGRATE" in item["data"])
+def config(objects: list[Object], key: str = "TRIGGER_MIGRATE") -> Any:
+    (found,) = (item["data"] for item in manifests.of_kind(objects, "ConfigMap") if key in item["data"])
     return found
+
+
+def runner_config(objects: list[Object]) -> Any:
+    return config(objects, "RUNNER_MIGRATE")
 
 
 def first(objects: list[Object], kind: str) -> Any:
@@ -126,6 +134,10 @@ PLANTED: dict[str, tuple[Callable[[list[Object]], object], str]] = {
     "another peer": (
         lambda o: config(o).update(TRIGGER_RUNNER_ADDRESS="wakepoint-runner:8082"),
         "looks for the other service at wakepoint-runner:8082",
+    ),
+    "jobs that report elsewhere": (
+        lambda o: runner_config(o).update(WAKEPOINT_TRIGGER_ADDRESS="wakepoint:50051"),
+        "WAKEPOINT_TRIGGER_ADDRESS and RUNNER_TRIGGER_ADDRESS differ",
     ),
     "no such command": (lambda o: service(o).update(command=["wakepoint-tirgger"]), "is no service of this project"),
     "killed too early": (
@@ -199,6 +211,14 @@ def test_what_an_installation_lacks_is_named(objects: list[Object]) -> None:
     (fault,) = wiring.dangling(example)
     assert fault.startswith("Deployment/wakepoint-runner: Secret wakepoint-runner-")
     assert fault.endswith("has no key webhook-key")
+
+
+def test_nobody_can_deploy_the_examples_webhook_key() -> None:
+    example = (ROOT / manifests.KUSTOMIZE / manifests.EXAMPLE / "runner.env.example").read_text()
+    (key,) = (line.removeprefix("webhook-key=") for line in example.splitlines() if line.startswith("webhook-key="))
+    settings = RunnerSettings(database_url=SecretStr("postgresql://u:p@h/d"), webhook_key=SecretStr(key))
+    with pytest.raises(InvalidArgument, match="RUNNER_WEBHOOK_KEY"):
+        tokens_of(settings)
 
 
 def test_the_callers_environment_hides_nothing(objects: list[Object], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from wakepoint.chassis.server.addresses import require_loopback
 from wakepoint.chassis.server.readiness import Readiness
 from wakepoint.chassis.server.web import management_app
 from wakepoint.chassis.settings import ServiceSettings, split_address
+from wakepoint.client.channels import TRIGGER_ADDRESS_VARIABLE
 
 PORTS = ("grpc", "http", "management")
 
@@ -29,9 +30,10 @@ class Service:
     settings: type[ServiceSettings]
 
     def variables(self) -> set[str]:
-        """Every environment variable that it reads."""
+        """Every environment variable that it reads, or hands on to the jobs that it starts."""
         prefix = self.settings.model_config.get("env_prefix", "")
-        return {f"{prefix}{name}".upper() for name in self.settings.model_fields}
+        own = {f"{prefix}{name}".upper() for name in self.settings.model_fields}
+        return own | ({TRIGGER_ADDRESS_VARIABLE} if "trigger_address" in self.settings.model_fields else set())
 
     def default_ports(self) -> dict[str, int]:
         """The port of each of its addresses when nobody sets one."""
@@ -67,7 +69,12 @@ def served_paths() -> set[str]:
 
 
 def unknown(service: Service, environment: Mapping[str, str]) -> Iterator[str]:
-    """The variables that nothing reads: a misspelt setting is one that never takes effect."""
+    """The variables that nothing reads: a misspelt setting is one that never takes effect.
+
+    One for jobs must say what the service's own says, or they would report to somebody else.
+    """
+    if environment.get(TRIGGER_ADDRESS_VARIABLE) != environment.get("RUNNER_TRIGGER_ADDRESS"):
+        yield f"{TRIGGER_ADDRESS_VARIABLE} and RUNNER_TRIGGER_ADDRESS differ"
     for name in sorted(environment.keys() - service.variables()):
         yield f"{name} is no setting of {service.command}"
 
