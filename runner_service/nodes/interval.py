@@ -46,8 +46,7 @@ class Interval(SlotTrigger):
 
     The distance is counted from the run's creation, or from when the nodes before it let it begin, so that times never
     drift. Slots that passed while nothing could fire are told in the log and fire once, for the latest of them. An
-    event
-    from outside counts as an early passage and leaves the slots as they are. With `max_events: 0` it never ends.
+    event from outside counts as an early passage and leaves the slots as they are. With `max_events: 0` it never ends.
     """
 
     interval_seconds: float = Field(default=60, ge=0.001, le=_CENTURY_SECONDS)

@@ -11,13 +11,14 @@ def _is_given(value: Any) -> bool:
     return value is not None
 
 
-_TRIGGER_PROPERTIES: Mapping[str, Callable[[Any], bool]] = {
+UNAVAILABLE: Mapping[str, Callable[[Any], bool]] = {
     "batch_window_seconds": _is_given,
     "expires_after_seconds": _is_given,
     "stale_after_seconds": _is_given,
     "stale_policy": lambda value: value != "none",
     "adaptive_timeout": bool,
 }
+"""Properties of triggers, and which of their values ask for it."""
 
 
 def unavailable_properties(node_class: type[Node], properties: Mapping[str, Any]) -> list[FieldViolation]:
@@ -26,6 +27,6 @@ def unavailable_properties(node_class: type[Node], properties: Mapping[str, Any]
         return []
     return [
         FieldViolation(name, "is not available yet")
-        for name, is_used in _TRIGGER_PROPERTIES.items()
+        for name, is_used in UNAVAILABLE.items()
         if name in properties and is_used(properties[name])
     ]

@@ -45,7 +45,7 @@ class Service:
             node_of=self.node_of,
             deliver=self.deliver,
             clock=ManualClock(),
-            secret_of=lambda secret_ref: SECRETS.get(secret_ref),
+            secret_of=SECRETS.get,
         )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://runner.test")

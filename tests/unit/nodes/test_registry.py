@@ -1,6 +1,7 @@
 """Finding, refusing and describing node types."""
 
 import inspect
+import re
 import textwrap
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -14,6 +15,7 @@ from runner_service.domain.validation import violations_of
 from runner_service.nodes import loading
 from runner_service.nodes.loading import NodeLoadError
 from runner_service.nodes.registry import NodeRegistry
+from tools.node_docs import MARKER, generated
 from wakepoint.nodes import Context, Node, TriggerNode
 
 DOCS = Path(__file__).parents[3] / "docs" / "nodes.md"
@@ -222,3 +224,18 @@ def test_the_documentation_names_every_type_and_every_property(registry: NodeReg
         section = section.partition("\n### ")[0]
         for name in described.properties_schema.get("properties", {}):
             assert f"`{name}`" in (text if name in common else section), f"{described.type}.{name}"
+
+
+def test_the_generated_part_of_the_documentation_is_up_to_date() -> None:
+    _, found, rest = DOCS.read_text().partition(MARKER)
+    assert found
+    assert rest.strip() == generated().strip(), "run python tools/node_docs.py"
+
+
+def test_the_documentations_examples_are_nodes_that_can_be_loaded(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    files = []
+    for number, block in enumerate(blocks):
+        files.append(tmp_path / f"example_{number}.py")
+        files[-1].write_text(block)
+    assert set(NodeRegistry.load(files).facts) - BUILTIN_TYPES == {"WordCount", "Orders", "Reminder"}
