@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from wakepoint.cli.demo import demo
 from wakepoint.cli.up import up
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they hold connection strings
 )
 app.command("up")(up)
+app.command("demo")(demo)
 
 
 def _print_version(wanted: bool) -> None:
