@@ -175,27 +175,50 @@ async def test_a_batch_of_more_than_a_thousand_is_refused(service: Harness) -> N
 async def test_batches_that_share_events_in_opposite_order_wait_for_each_other_without_a_deadlock(
     service: Harness,
 ) -> None:
+    """A third transaction holds the event in the middle until both batches hold what they take before it."""
     await service.workflow(TRAIN={})
     before = await service.value("select deadlocks from pg_stat_database where datname = current_database()")
-    for turn in range(5):
-        jobs = [f"t{turn}-{number:03}" for number in range(60)]
-        batches = [jobs if turn % 2 else jobs[::-1] for turn in range(8)]
-        answers = await asyncio.gather(
-            *(
-                service.stub.BatchReportJobEvents(
-                    calls.BatchReportJobEventsRequest(events=[event(job_id=job) for job in batch])
-                )
-                for batch in batches
-            )
+    jobs = ["a", "m", "z"]
+    holding, may_end = asyncio.Event(), asyncio.Event()
+    holder = asyncio.create_task(hold_event(service, "m", holding, may_end))
+    await holding.wait()
+    batches = [asyncio.create_task(report_batch(service, order)) for order in (jobs, jobs[::-1])]
+    await eventually(lambda: waiting_for_locks(service, 2))
+    may_end.set()
+    await holder
+    results = [result for batch in batches for result in await batch]
+    assert sorted(result.disposition for result in results) == [ACCEPTED] * 3 + [DUPLICATE] * 3
+    assert {len(result.firings) for result in results} == {1}
+    await service.value("select pg_stat_force_next_flush()")
+    assert before == await service.value("select deadlocks from pg_stat_database where datname = current_database()")
+
+
+async def hold_event(service: Harness, job_id: str, holding: asyncio.Event, may_end: asyncio.Event) -> None:
+    """Insert a completion and roll it back when told to."""
+    async with service.database.transaction() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "insert into trigger.job_events (event_key, experiment_id, event_id, job_id, attempt, status, job_type, "
+            "job_name, occur_time, revision) values (gen_random_uuid(), 'e1', 'held', $1, 1, 'COMPLETE', 'TRAIN', '', "
+            "trigger.stamp(), 0)",
+            job_id,
         )
-        dispositions = [result.disposition for answer in answers for result in answer.results]
-        assert dispositions.count(ACCEPTED) == 60
-        assert dispositions.count(DUPLICATE) == 7 * 60
-        assert {len(result.firings) for answer in answers for result in answer.results} == {1}
-    assert await service.value("select pg_stat_force_next_flush()") in {None, ""}
-    after = await service.value("select deadlocks from pg_stat_database where datname = current_database()")
-    assert after == before
-    assert await service.value("select count(*) from trigger.firings") == 5 * 60
+        holding.set()
+        await may_end.wait()
+        await transaction.rollback()
+
+
+async def report_batch(service: Harness, jobs: list[str]) -> list[calls.BatchReportJobEventsResult]:
+    request = calls.BatchReportJobEventsRequest(events=[event(job_id=job) for job in jobs])
+    return list((await service.stub.BatchReportJobEvents(request)).results)
+
+
+async def waiting_for_locks(service: Harness, count: int) -> bool:
+    found = await service.value(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    )
+    return bool(found == count)
 
 
 async def test_a_duplicate_waits_for_the_original_and_is_then_told_its_firings(service: Harness) -> None:
@@ -218,7 +241,7 @@ async def test_a_duplicate_waits_for_the_original_and_is_then_told_its_firings(s
     original = asyncio.create_task(report_job_events(held_env, [given]))
     await written.wait()
     duplicate = asyncio.create_task(service.report())
-    await _somebody_waits(service)
+    await eventually(lambda: waiting_for_locks(service, 1))
     may_commit.set()
     [first] = await original
     assert isinstance(first, Report)
@@ -226,16 +249,6 @@ async def test_a_duplicate_waits_for_the_original_and_is_then_told_its_firings(s
     assert answer.disposition == DUPLICATE
     assert [UUID(firing.firing_id) for firing in answer.firings] == [firing.firing_id for firing in first.firings]
     assert [firing.workflow_id for firing in answer.firings] == [workflow_id]
-
-
-async def _somebody_waits(service: Harness) -> None:
-    async def waiting() -> bool:
-        found = await service.value(
-            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-        )
-        return bool(found)
-
-    await eventually(waiting)
 
 
 async def test_a_dry_run_says_what_would_fire_and_stores_nothing(service: Harness) -> None:
