@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from trigger_service.domain import limits, statuses
-from trigger_service.domain.blueprints import Blueprints
+from trigger_service.domain.blueprints import Blueprint, Blueprints
 from trigger_service.domain.configs import NOT_AVAILABLE_YET, OPTIONS, TriggerConfig
 from wakepoint.chassis.errors import Violations
 
@@ -16,19 +16,24 @@ _KNOWN_FIELDS = frozenset({"trigger_type", "is_enabled", *OPTIONS, *NOT_AVAILABL
 
 
 def check_configs(
-    given: object, offer: Blueprints, problem_of: Callable[[str], str | None], *, field: str = "configs"
+    given: object,
+    offer: Blueprints,
+    problem_of: Callable[[str], str | None],
+    *,
+    field: str = "configs",
+    complete: bool = True,
 ) -> list[TriggerConfig]:
     """The configs in the blueprints' order, or InvalidArgument with all faults.
 
-    `given` is untrusted JSON: a list of one dictionary per blueprint. `problem_of` says why a condition does not
-    compile, or None when it does.
+    `given` is untrusted JSON: a list of one dictionary per blueprint; unless it must be `complete`, blueprints that are
+    not in it get their default. `problem_of` says why a condition does not compile, or None when it does.
     """
     faults = Violations()
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
         faults.add(field, "must be a list")
         faults.raise_if_any()
         return []
-    if len(given) != len(offer):
+    if complete and len(given) != len(offer):
         faults.add(field, f"exactly {len(offer)} trigger configurations are required, not {len(given)}")
     if len(given) > limits.MAX_BATCH:
         faults.raise_if_any()
@@ -36,10 +41,15 @@ def check_configs(
     for index, item in enumerate(given):
         _check_item(item, f"{field}[{index}]", offer, problem_of, seen, faults)
     missing = [trigger_type for trigger_type in offer.types if trigger_type not in seen]
-    if missing:
+    if complete and missing:
         faults.add(field, f"Missing trigger_type: {', '.join(missing)}")
     faults.raise_if_any()
-    return [seen[trigger_type] for trigger_type in offer.types]
+    return [seen.get(blueprint.trigger_type) or default_config(blueprint) for blueprint in offer]
+
+
+def default_config(blueprint: Blueprint) -> TriggerConfig:
+    """What a blueprint is set to where nobody said anything."""
+    return TriggerConfig(trigger_type=blueprint.trigger_type, is_enabled=blueprint.default_is_enabled)
 
 
 def _check_item(

@@ -21,7 +21,7 @@ from wakepoint.chassis.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class NewWorkflowRequest:
-    """`graph`: its JSON form. `configs`: untrusted JSON, one per blueprint, or none for every blueprint's default."""
+    """`graph`: its JSON form. `configs`: untrusted JSON; blueprints not named there get their default."""
 
     request_id: str
     experiment_id: str
@@ -66,13 +66,10 @@ async def create_workflow(env: Environment, request: NewWorkflowRequest) -> tupl
 
 def _check(env: Environment, request: NewWorkflowRequest, faults: Violations) -> list[TriggerConfig]:
     check_workflow(request.experiment_id, request.name, request.graph, faults)
-    if not request.configs:
-        return [
-            TriggerConfig(trigger_type=blueprint.trigger_type, is_enabled=blueprint.default_is_enabled)
-            for blueprint in env.blueprints
-        ]
     try:
-        return check_configs(request.configs, env.blueprints, env.conditions.problem_of, field="trigger_configs")
+        return check_configs(
+            request.configs, env.blueprints, env.conditions.problem_of, field="trigger_configs", complete=False
+        )
     except InvalidArgument as error:
         faults.extend(error.violations)
         return []

@@ -24,6 +24,12 @@ async def test_a_new_workflow_has_every_blueprints_default_and_can_be_read_again
     assert read.graph == graph()
 
 
+async def test_blueprints_that_a_new_workflow_does_not_name_get_their_default(service: Harness) -> None:
+    created = (await service.stub.CreateWorkflow(creation(trigger_configs=configs(EVAL={})[4:5]))).workflow
+    assert [c.trigger_type for c in created.trigger_configs] == list(TYPES)
+    assert [c.trigger_type for c in created.trigger_configs if c.is_enabled] == ["EVAL"]
+
+
 async def test_the_runners_warnings_are_passed_on(service: Harness) -> None:
     two = graph()
     two.nodes.add(id="m", type="Output")
@@ -32,7 +38,10 @@ async def test_the_runners_warnings_are_passed_on(service: Harness) -> None:
 
 async def test_every_fault_is_named_those_that_the_runner_finds_among_them(service: Harness) -> None:
     request = creation(
-        experiment_id="", name=" ", graph=graph(node_type="Nonsense"), trigger_configs=configs(TRAIN={})[:5]
+        experiment_id="",
+        name=" ",
+        graph=graph(node_type="Nonsense"),
+        trigger_configs=[*configs(TRAIN={}), *configs(TRAIN={})[:1]],
     )
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await service.stub.CreateWorkflow(request)
@@ -40,8 +49,7 @@ async def test_every_fault_is_named_those_that_the_runner_finds_among_them(servi
     assert faults_of(refused.value) == [
         ("experiment_id", "must not be empty"),
         ("name", "must not be empty"),
-        ("trigger_configs", "exactly 6 trigger configurations are required, not 5"),
-        ("trigger_configs", "Missing trigger_type: GENERATE"),
+        ("trigger_configs[6].trigger_type", "Duplicate trigger_type: TRAIN"),
         ("graph.nodes[0].type", "unknown type Nonsense"),
     ]
     assert await service.value("select count(*) from trigger.workflows") == 0

@@ -97,7 +97,7 @@ class CreateWorkflowRequest(_message.Message):
 
     @_builtins.property
     def trigger_configs(self) -> _containers.RepeatedCompositeFieldContainer[_trigger_pb2.TriggerConfig]:
-        """Empty: every blueprint's default. Otherwise as in UpdateTriggerConfigs."""
+        """Blueprints that are not named here get their default. Otherwise as in UpdateTriggerConfigs."""
 
     def __init__(
         self,
