@@ -66,7 +66,7 @@ def _tell(stack: Stack, teller: Teller) -> None:
         asyncio.run(_tell_story(stack, teller))
         if os.environ.get("WAKEPOINT_KEEP") != "0":
             _keep(stack, teller)
-        teller.chapter("Everything is stopped")
+    teller.chapter("Everything is stopped")
 
 
 async def _tell_story(stack: Stack, teller: Teller) -> None:

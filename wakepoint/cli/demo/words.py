@@ -44,6 +44,6 @@ def _gist(payload: Mapping[str, object]) -> str:
     for key in ("reason", "outputs", "event", "trigger_event", "node_ids", "attempt", "input"):
         if payload.get(key):
             value = payload[key]
-            text = value if isinstance(value, str) else json.dumps(value)
+            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             return f"{key}: {text}" if len(text) <= _LONGEST else f"{key}: {text[:_LONGEST]}..."
     return ""
