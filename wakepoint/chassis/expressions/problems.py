@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 
-class InvalidExpression(ValueError):  # noqa: N818 - reads as the fact that it reports, like the other errors here
+class InvalidExpression(ValueError):
     """An expression, or a template holding some, that cannot be compiled.
 
     `problems` has one (path, text) per faulty expression; the path is "" for a plain expression and like
