@@ -35,7 +35,7 @@ def check_configs(
         return []
     if complete and len(given) != len(offer):
         faults.add(field, f"exactly {len(offer)} trigger configurations are required, not {len(given)}")
-    elif len(given) > len(offer):
+    elif len(given) > limits.MAX_BATCH:
         faults.add(field, f"at most {len(offer)} trigger configurations can be given, not {len(given)}")
     if len(given) > limits.MAX_BATCH:
         faults.raise_if_any()

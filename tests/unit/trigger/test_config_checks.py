@@ -136,11 +136,12 @@ def test_a_hundred_thousand_configs_are_refused_by_their_number_alone() -> None:
     assert faults([{}] * 100_000) == [("configs", "exactly 6 trigger configurations are required, not 100000")]
 
 
-def test_where_configs_may_be_left_out_too_many_are_still_too_many() -> None:
-    for count in (7, 100_000):
-        with pytest.raises(InvalidArgument) as refused:
-            check_configs([{}] * count, OFFER, Conditions().problem_of, complete=False)
-        assert refused.value.violations[0].description == f"at most 6 trigger configurations can be given, not {count}"
+def test_where_configs_may_be_left_out_a_hundred_thousand_are_refused_by_their_number_as_well() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        check_configs([{}] * 100_000, OFFER, Conditions().problem_of, complete=False)
+    assert [violation.description for violation in refused.value.violations] == [
+        "at most 6 trigger configurations can be given, not 100000"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["TRAIN", "MANUAL"])
