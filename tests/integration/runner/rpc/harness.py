@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
+import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from grpc_status import rpc_status
@@ -78,15 +79,13 @@ async def serving(
 
 async def refusal(call: Awaitable[Any]) -> WakepointError:
     """The error that the call ends with, as its status says."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        status = rpc_status.from_call(cast(grpc.Call, error))
-        assert status is not None, error
-        ours = from_status(status)
-        assert ours is not None, status
-        return ours
-    raise AssertionError(f"was not refused but answered {answer}")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    status = rpc_status.from_call(cast(grpc.Call, refused.value))
+    assert status is not None, refused.value
+    error = from_status(status)
+    assert error is not None, status
+    return error
 
 
 def faulty_fields(error: WakepointError) -> list[str]:

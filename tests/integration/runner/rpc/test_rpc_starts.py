@@ -133,7 +133,12 @@ async def test_a_batch_starts_each_request_and_one_that_is_faulty_fails_alone(se
     ]
     assert results[0].run.run_id == results[4].run.run_id
     errors = [from_status(result.error) if result.HasField("error") else None for result in results]
-    assert [type(error) for error in errors if error] == [InvalidArgument, InvalidArgument, AlreadyExists, InvalidArgument]
+    assert [type(error) for error in errors if error] == [
+        InvalidArgument,
+        InvalidArgument,
+        AlreadyExists,
+        InvalidArgument,
+    ]
     assert [faulty_fields(error) for error in errors if error] == [
         ["graph.nodes[1].type"],
         ["graph"],

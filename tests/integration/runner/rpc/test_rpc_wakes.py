@@ -74,9 +74,7 @@ async def test_an_event_without_anything_gets_an_id_and_the_time_of_its_receipt(
 async def test_the_same_event_again_is_a_duplicate_and_its_first_payload_stays(service: Service) -> None:
     run_id = await service.start(GRAPH)
     await wake(service, run_id=run_id, node_id="m", event={"event_id": "a", "payload": 1})
-    answer = await service.stub.WakeUp(
-        wake_request(run_id=run_id, node_id="m", event={"event_id": "a", "payload": 2})
-    )
+    answer = await service.stub.WakeUp(wake_request(run_id=run_id, node_id="m", event={"event_id": "a", "payload": 2}))
     assert (answer.success, answer.disposition) == (True, messages.WAKE_UP_DISPOSITION_DUPLICATE)
     assert await wake(service, run_id=run_id, node_id="m", event={"event_id": "a", "source": "other"}) == "BUFFERED"
     assert [event["payload"] for event in await events_of(service, run_id)] == [1, None]
