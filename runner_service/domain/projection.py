@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
 from runner_service.domain.history import EventType, HistoryEvent, Line
 from runner_service.domain.plan import components, opened, outer
@@ -94,8 +94,12 @@ class HistoryGap(ValueError):
     """The log is not gapless: a line is missing, or one stands twice."""
 
 
+class MalformedHistory(ValueError):
+    """A line of the log is not as its type demands."""
+
+
 def fold(events: Iterable[HistoryEvent]) -> RunProjection:
-    """Rebuild a run from its log. Raises HistoryGap."""
+    """Rebuild a run from its log. Raises HistoryGap, MalformedHistory."""
     projection = RunProjection()
     for event in events:
         if projection.last_seq and event.seq != projection.last_seq + 1:
@@ -133,6 +137,7 @@ def _apply_to_run(projection: RunProjection, line: Line) -> None:
         case EventType.RUN_FAILED:
             projection.state = RunState.FAILED
             projection.error = payload.get("error")
+            _cancel_nodes(projection)
         case EventType.RUN_CANCELLED:
             projection.state = RunState.CANCELLED
             projection.error = {"type": "Cancelled", "message": payload.get("reason") or ""}
@@ -141,9 +146,31 @@ def _apply_to_run(projection: RunProjection, line: Line) -> None:
             _apply_retry(projection)
         case EventType.RUN_SNAPSHOT:
             _apply_snapshot(projection, payload)
-        case _:
-            # Lines about the inbox, timers and health tell what happened; the state they lead to has lines of its own.
-            pass
+        case (
+            EventType.TRIGGER_EVENT_RECEIVED
+            | EventType.TRIGGER_EVENT_EXPIRED
+            | EventType.TRIGGER_EVENT_DEAD_LETTERED
+            | EventType.TRIGGER_EVENT_REDELIVERED
+            | EventType.TIMER_FIRED
+            | EventType.SLOT_MISSED
+            | EventType.HEALTH_CHANGED
+        ):
+            pass  # they tell what happened; the state that it leads to has lines of its own
+        case (
+            EventType.NODE_SCHEDULED
+            | EventType.NODE_STARTED
+            | EventType.NODE_COMPLETED
+            | EventType.NODE_FAILED
+            | EventType.NODE_RETRY_SCHEDULED
+            | EventType.NODE_SKIPPED
+            | EventType.NODE_CANCELLED
+            | EventType.NODE_SUSPENDED
+            | EventType.NODE_RESUMED
+            | EventType.SUSPENSION_UPDATED
+        ):
+            raise MalformedHistory(f"{line.event_type} says of no node and no activation that it is theirs")
+        case other:
+            assert_never(other)
 
 
 def _apply_to_node(projection: RunProjection, line: Line, node_id: str, activation: str) -> None:
@@ -158,12 +185,7 @@ def _apply_to_node(projection: RunProjection, line: Line, node_id: str, activati
             record.resumed = False
             record.carried = _left_behind(projection, node_id, activation).carried
         case EventType.NODE_COMPLETED:
-            record.state = NodeState.COMPLETED
-            record.attempt = max(record.attempt, 1)
-            record.outputs = payload["outputs"]
-            record.carried = payload.get("carried", {})
-            record.error = None
-            record.consumed = _left_behind(projection, node_id, activation).consumed + payload.get("consumed", 0)
+            _complete(record, payload, _left_behind(projection, node_id, activation).consumed)
         case EventType.NODE_FAILED:
             record.error = payload["error"]
             record.state = NodeState.FAILED
@@ -187,8 +209,41 @@ def _apply_to_node(projection: RunProjection, line: Line, node_id: str, activati
             record.resumed = True
         case EventType.SUSPENSION_UPDATED:
             record.saved_state = payload.get("state", record.saved_state)
-        case _:
-            pass  # such as SlotMissed: told for people, without effect on the state
+        case (
+            EventType.TRIGGER_EVENT_RECEIVED
+            | EventType.TRIGGER_EVENT_EXPIRED
+            | EventType.TRIGGER_EVENT_DEAD_LETTERED
+            | EventType.TRIGGER_EVENT_REDELIVERED
+            | EventType.TIMER_FIRED
+            | EventType.SLOT_MISSED
+            | EventType.HEALTH_CHANGED
+        ):
+            pass  # told for people
+        case (
+            EventType.RUN_CREATED
+            | EventType.RUN_QUEUED
+            | EventType.RUN_STARTED
+            | EventType.RUN_SUSPENDED
+            | EventType.RUN_RESUMED
+            | EventType.RUN_COMPLETED
+            | EventType.RUN_FAILED
+            | EventType.RUN_CANCELLED
+            | EventType.RUN_RETRIED
+            | EventType.RUN_SNAPSHOT
+            | EventType.LEASE_TAKEN
+        ):
+            raise MalformedHistory(f"{line.event_type} is about a run, not about the node {node_id!r}")
+        case other:
+            assert_never(other)
+
+
+def _complete(record: NodeRecord, payload: Mapping[str, Any], consumed_before: int) -> None:
+    record.state = NodeState.COMPLETED
+    record.attempt = max(record.attempt, 1)
+    record.outputs = payload["outputs"]
+    record.carried = payload.get("carried", {})
+    record.error = None
+    record.consumed = consumed_before + payload.get("consumed", 0)
 
 
 def _left_behind(projection: RunProjection, node_id: str, activation: str) -> NodeRecord:
@@ -208,10 +263,11 @@ def _apply_retry(projection: RunProjection) -> None:
     for _, _, record in projection.records():
         if record.state in (NodeState.FAILED, NodeState.CANCELLED):
             record.state = NodeState.SCHEDULED
+            record.failures = 0
 
 
 def _cancel_nodes(projection: RunProjection) -> None:
-    """CancelRun writes one line, whoever holds the run: what had begun and not ended then ends with it."""
+    """Who ends a run without holding it writes one line: what had begun and not ended then ends with it."""
     for _, _, record in projection.records():
         if record.state in (NodeState.SCHEDULED, NodeState.RUNNING, NodeState.SUSPENDED):
             record.state = NodeState.CANCELLED

@@ -179,7 +179,6 @@ def _trigger_done(plan: GraphPlan, projection: RunProjection, trigger: str, scop
     if not passages:
         return False
     record = projection.nodes[trigger][passages[-1]]
-    if record.state is NodeState.SKIPPED:
-        return True
-    done = record.state is NodeState.COMPLETED and not wants_more(plan, trigger, record)
+    # Behind a skipped trigger something may run all the same: a join that also has inputs from elsewhere.
+    done = record.state.resolved and not wants_more(plan, trigger, record)
     return done and finished_behind(plan, projection, trigger, passages[-1])

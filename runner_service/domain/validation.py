@@ -1,6 +1,6 @@
 """Whether a graph can be executed: every fault at once, each with the path of the field at fault."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from runner_service.domain.graph import Edge, Graph
 from runner_service.domain.node_types import NodeTypes
@@ -9,16 +9,22 @@ from wakepoint.chassis.errors import FieldViolation
 
 MAX_NODES = 10_000
 MAX_ID_LENGTH = 200
+MAX_TRIGGER_PAIRS = 1_000_000
+"""Triggers times nodes: a plan knows for each trigger what stands behind it."""
 
 
 def violations_of(graph: Graph, types: NodeTypes) -> list[FieldViolation]:
     """Empty if the graph can be executed."""
     if len(graph.nodes) > MAX_NODES:
         return [FieldViolation("graph.nodes", f"at most {MAX_NODES} nodes, not {len(graph.nodes)}")]
-    found = [*_node_faults(graph, types), *_edge_faults(graph, types)]
-    if found:
-        return found
-    found = [*_cycle_faults(graph), *_input_faults(graph, types)]
+    found = [
+        *_node_faults(graph, types),
+        *_edge_faults(graph, types),
+        *_cycle_faults(graph),
+        *_input_faults(graph, types),
+        *_size_faults(graph, types),
+    ]
+    # Only what is sound so far can be planned.
     return found or [*_trigger_faults(graph, types)]
 
 
@@ -94,6 +100,8 @@ def _input_faults(graph: Graph, types: NodeTypes) -> Iterator[FieldViolation]:
         exclusive = (
             other.source == edge.source
             and other.source_output != edge.source_output
+            and edge.source in type_of
+            and type_of[edge.source] in types
             and types[type_of[edge.source]].exclusive_outputs
         )
         if not exclusive:
@@ -103,23 +111,45 @@ def _input_faults(graph: Graph, types: NodeTypes) -> Iterator[FieldViolation]:
             )
 
 
+def _size_faults(graph: Graph, types: NodeTypes) -> Iterator[FieldViolation]:
+    triggers = sum(node.type in types and types[node.type].is_trigger for node in graph.nodes)
+    if triggers * len(graph.nodes) > MAX_TRIGGER_PAIRS:
+        yield FieldViolation(
+            "graph.nodes",
+            f"{triggers} triggers among {len(graph.nodes)} nodes are too many: "
+            f"their product must be at most {MAX_TRIGGER_PAIRS}",
+        )
+
+
 def _trigger_faults(graph: Graph, types: NodeTypes) -> Iterator[FieldViolation]:
     """A node behind two independent triggers is legal only where both take a single event: it then joins once."""
     plan = GraphPlan.of(graph, types)
     index_of = {node.id: index for index, node in enumerate(graph.nodes)}
+    triggers = sorted(plan.triggers)
+    repeating = [t for t in triggers if plan.nodes[t].properties.get("max_events", 1) != 1]
+    # Sets of triggers are bits of a number, because there may be a million pairs of a node and a trigger.
+    bit = {trigger: 1 << number for number, trigger in enumerate(triggers)}
+    before = _triggers_before(plan, bit)
+    one_chain = {t: before[t] | sum(bit[o] for o in plan.behind[t] & bit.keys()) | bit[t] for t in repeating}
     for node_id in plan.order:
-        chain = [trigger for trigger in plan.triggers if node_id in plan.behind[trigger]]
-        for trigger in sorted(chain):
-            repeats = plan.nodes[trigger].properties.get("max_events", 1) != 1
-            independent = [o for o in chain if o != trigger and not _one_chain(plan, o, trigger)]
-            if repeats and independent:
+        for trigger in repeating:
+            independent = before[node_id] & ~one_chain[trigger] if before[node_id] & bit[trigger] else 0
+            if independent:
+                other = triggers[(independent & -independent).bit_length() - 1]
                 yield FieldViolation(
                     f"graph.nodes[{index_of[node_id]}]",
-                    f"{node_id!r} stands behind the independent triggers {trigger!r} and {independent[0]!r}, "
+                    f"{node_id!r} stands behind the independent triggers {trigger!r} and {other!r}, "
                     f"so both need max_events = 1",
                 )
                 break
 
 
-def _one_chain(plan: GraphPlan, a: str, b: str) -> bool:
-    return b in plan.behind[a] or a in plan.behind[b]
+def _triggers_before(plan: GraphPlan, bit: Mapping[str, int]) -> dict[str, int]:
+    """For each node the triggers it stands behind, itself not among them."""
+    before: dict[str, int] = {}
+    for node_id in plan.order:
+        found = 0
+        for edge in plan.incoming[node_id]:
+            found |= before[edge.source] | bit.get(edge.source, 0)
+        before[node_id] = found
+    return before
