@@ -51,15 +51,19 @@ def send(address: str, event: JobEvent, timeout: float) -> ReportJobEventRespons
 
 
 def deliver(attempt: Callable[[], ReportJobEventResponse], patience: Patience) -> ReportJobEventResponse:
-    """Repeat the attempt, with growing pauses, until it succeeds. The last failure is raised when patience runs out."""
+    """Repeat the attempt, with growing pauses, until it succeeds. The failure of the one that is made when patience has
+    run out is raised, as is at once any that no repeating changes.
+    """
     start, pause = patience.monotonic(), _FIRST_PAUSE
     while True:
         try:
             return attempt()
         except _PASSING as error:
-            wait = max(pause * random.uniform(0.5, 1.0), _asked_for(error))  # noqa: S311 (spreads load, hides nothing)
-            if patience.monotonic() - start + wait > patience.seconds:
+            left = start + patience.seconds - patience.monotonic()
+            if left <= 0:
                 raise
+            # Shaken, so that a thousand jobs that lost one service do not all come back at once.
+            wait = min(left, max(pause * random.uniform(0.5, 1.0), _asked_for(error)))  # noqa: S311
             _log.warning("reporting the job will be tried again in %.0f s: %s", wait, error)
             patience.sleep(wait)
             pause = min(pause * 2, _LONGEST_PAUSE)

@@ -17,7 +17,6 @@ from wakepoint.trigger.v1.trigger_pb2 import (
     FiringState,
     JobEvent,
     TriggerBlueprint,
-    TriggerConfig,
     Workflow,
 )
 
@@ -55,7 +54,7 @@ class TriggerVerbs(Caller):
             experiment_id=experiment_id,
             name=name,
             graph=graph_of(graph),
-            trigger_configs=await self._configs(triggers) if triggers else [],
+            trigger_configs=trigger_configs_of(triggers),
         )
         answer = await self.call(self.triggers.CreateWorkflow, request)
         for warning in answer.warnings:
@@ -86,7 +85,10 @@ class TriggerVerbs(Caller):
     ) -> Workflow:
         """Replace all triggers; those not named get their default. Aborted when `etag` is given and stale."""
         request = rpc.UpdateTriggerConfigsRequest(
-            workflow_id=workflow_id, configs=await self._configs(triggers), etag=etag, experiment_id=experiment_id
+            workflow_id=workflow_id,
+            configs=trigger_configs_of(triggers, await self.list_trigger_blueprints()),
+            etag=etag,
+            experiment_id=experiment_id,
         )
         return await self.call(self.triggers.UpdateTriggerConfigs, request)
 
@@ -151,6 +153,3 @@ class TriggerVerbs(Caller):
             return await self.call(self.triggers.ListFirings, request)
 
         return walk(page, lambda answer: answer.firings)
-
-    async def _configs(self, triggers: TriggersLike) -> list[TriggerConfig]:
-        return trigger_configs_of(triggers, await self.list_trigger_blueprints())

@@ -29,14 +29,12 @@ def graph_of(graph: GraphLike) -> Graph:
     return graph if isinstance(graph, Graph) else parse(graph, Graph(), "graph")
 
 
-def trigger_configs_of(triggers: TriggersLike, blueprints: Iterable[TriggerBlueprint]) -> list[TriggerConfig]:
-    """One config per blueprint, in their order, then one per name that is not on offer, for the service to refuse."""
+def trigger_configs_of(triggers: TriggersLike, blueprints: Iterable[TriggerBlueprint] = ()) -> list[TriggerConfig]:
+    """A config for each name, and after them the default of each blueprint that is not named."""
     settings = dict(triggers) if isinstance(triggers, Mapping) else dict.fromkeys(triggers, True)
-    configs = []
     for blueprint in blueprints:
-        setting = settings.pop(blueprint.trigger_type, blueprint.default_is_enabled)
-        configs.append(_config(blueprint.trigger_type, setting))
-    return configs + [_config(name, setting) for name, setting in settings.items()]
+        settings.setdefault(blueprint.trigger_type, blueprint.default_is_enabled)
+    return [_config(name, setting) for name, setting in settings.items()]
 
 
 def to_python(message: Struct | Value) -> object:

@@ -68,6 +68,10 @@ class Services(trigger_service_pb2_grpc.TriggerServiceServicer, runner_service_p
         workflow = trigger_pb2.Workflow(workflow_id="w", name=request.name, trigger_configs=request.trigger_configs)
         return trigger_service_pb2.CreateWorkflowResponse(workflow=workflow, warnings=["it looks odd"])
 
+    async def UpdateTriggerConfigs(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._take(request, context)
+        return trigger_pb2.Workflow(workflow_id=request.workflow_id, trigger_configs=request.configs)
+
     async def ListWorkflows(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._take(request, context)
         page = int(request.page_token or "0")

@@ -25,31 +25,32 @@ from wakepoint.trigger.v1.trigger_pb2 import TriggerConfig
 GRAPH = {"nodes": [{"id": "one", "type": "Constant", "properties": {"value": 1}}]}
 
 
-async def test_a_workflow_is_created_from_json_with_every_trigger_said(client: Client, services: Services) -> None:
-    workflow = await client.create_workflow(
-        experiment_id="e", name="n", graph=GRAPH, triggers={"TRAIN": {"condition": "true", "delay": "5s"}, "NEW": False}
-    )
-    request = services.requests[-1]
-    assert to_python(request.graph.nodes[0].properties) == {"value": 1}
-    told = [(config.trigger_type, config.is_enabled) for config in workflow.trigger_configs]
-    assert told == [("TRAIN", True), ("EVAL", False), ("FINETUNE", True), ("NEW", False)]
-    assert (workflow.trigger_configs[0].condition, workflow.trigger_configs[0].delay.seconds) == ("true", 5)
-
-
-async def test_without_triggers_the_blueprints_defaults_are_left_to_the_service(
+async def test_a_workflow_is_created_from_json_with_the_triggers_that_are_named(
     client: Client, services: Services
 ) -> None:
-    await client.create_workflow(experiment_id="e", name="n", graph=GRAPH)
+    triggers = {"TRAIN": {"condition": "true", "delay": "5s"}, "EVAL": False}
+    await client.create_workflow(experiment_id="e", name="n", graph=GRAPH, triggers=triggers)
     (request,) = services.requests
-    assert list(request.trigger_configs) == []
+    assert to_python(request.graph.nodes[0].properties) == {"value": 1}
+    train, evaluation = request.trigger_configs
+    assert (train.trigger_type, train.is_enabled, train.condition, train.delay.seconds) == ("TRAIN", True, "true", 5)
+    assert (evaluation.trigger_type, evaluation.HasField("is_enabled"), evaluation.is_enabled) == ("EVAL", True, False)
 
 
 async def test_triggers_may_be_named_or_given_as_messages(client: Client, services: Services) -> None:
     await client.create_workflow(experiment_id="e", name="n", graph=GRAPH, triggers=["EVAL"])
-    assert [config.is_enabled for config in services.requests[-1].trigger_configs] == [False, True, True]
+    assert [(c.trigger_type, c.is_enabled) for c in services.requests[-1].trigger_configs] == [("EVAL", True)]
     config = TriggerConfig(trigger_type="EVAL", is_enabled=True, max_firings=3)
     await client.create_workflow(experiment_id="e", name="n", graph=GRAPH, triggers={"EVAL": config})
-    assert services.requests[-1].trigger_configs[1].max_firings == 3
+    assert list(services.requests[-1].trigger_configs) == [config]
+
+
+async def test_an_update_says_every_trigger(client: Client, services: Services) -> None:
+    await client.update_trigger_configs("w", ["TRAIN"], etag="1")
+    request = services.requests[-1]
+    told = {config.trigger_type: config.is_enabled for config in request.configs}
+    assert told == {"TRAIN": True, "EVAL": False, "FINETUNE": True}
+    assert request.etag == "1"
 
 
 async def test_warnings_are_logged(client: Client, services: Services, caplog: pytest.LogCaptureFixture) -> None:
@@ -64,7 +65,7 @@ async def test_what_is_no_graph_is_refused_before_it_is_sent(client: Client, ser
     assert [violation.field for violation in caught.value.violations] == ["graph"]
     with pytest.raises(InvalidArgument):
         await client.create_workflow(experiment_id="e", name="n", graph=GRAPH, triggers={"TRAIN": {"delay": "soon"}})
-    assert [type(request).__name__ for request in services.requests] == ["ListTriggerBlueprintsRequest"]
+    assert services.requests == []
 
 
 async def test_a_call_that_meets_no_service_is_repeated_with_the_same_key(client: Client, services: Services) -> None:

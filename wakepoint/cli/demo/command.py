@@ -40,9 +40,8 @@ def demo(
     """
     teller = Teller(Console(highlight=False))
     if missing := missing_packages():
-        teller.trouble(
-            f"wakepoint demo trains a model and lacks {', '.join(missing)}: pip install 'wakepoint[examples]'"
-        )
+        teller.trouble(f"wakepoint demo trains a model, and {', '.join(missing)} is missing.")
+        teller.trouble("pip install 'wakepoint[embedded,examples]'")
         raise typer.Exit(1)
     # Ended from outside, it stops its stack as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
