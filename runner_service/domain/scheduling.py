@@ -87,6 +87,16 @@ def wants_more(plan: GraphPlan, node_id: str, record: NodeRecord) -> bool:
     return record.state is NodeState.COMPLETED and (limit == 0 or record.consumed < limit)
 
 
+def events_left(plan: GraphPlan, projection: RunProjection, node_id: str, activation: str) -> int | None:
+    """How many events a trigger may still use up in the scope of an open activation; None: any number."""
+    limit: int = plan.nodes[node_id].properties.get("max_events", 1)
+    if limit == 0:
+        return None
+    scope = outer(activation, plan.scope_depth(node_id))
+    records = projection.nodes.get(node_id, {}).items()
+    return limit - max((record.consumed for passage, record in records if within(passage, scope)), default=0)
+
+
 def takes_no_more(plan: GraphPlan, projection: RunProjection, node_id: str) -> bool:
     """Whether the node will never take another trigger event: it is resolved, and no trigger before it can open it
     anew.

@@ -48,6 +48,10 @@ def check_class(node_class: type[Node]) -> None:
         raise NodeLoadError(f"{name}.kind must be 'trigger', 'wait' or 'work', not {node_class.kind!r}")
     if (node_class.kind == "trigger") != issubclass(node_class, TriggerNode):
         raise NodeLoadError(f"{name} must be a TriggerNode to be of the kind 'trigger', and nothing else otherwise")
+    if issubclass(node_class, TriggerNode) and node_class.model_fields["max_events"].default != 1:
+        raise NodeLoadError(
+            f"{name}.max_events must default to 1: how often a trigger fires is read from the graph alone"
+        )
 
 
 def _classes_of_entry(name: str, found: object) -> Iterator[type[Node]]:

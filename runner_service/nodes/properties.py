@@ -12,7 +12,7 @@ from runner_service.nodes.unavailable import unavailable_properties
 from wakepoint.chassis.errors import FieldViolation, Violations
 from wakepoint.chassis.expressions import Bound, ExpressionError, Expressions, InvalidExpression, Template
 from wakepoint.chassis.protojson import check_text
-from wakepoint.nodes import RUN_VARIABLES, Node, NodeError
+from wakepoint.nodes import RUN_VARIABLES, Node, NodeError, TriggerNode
 
 
 class NodeProperties:
@@ -48,6 +48,9 @@ class NodeProperties:
                 computed.add(name)
         faults += (fault for fault in self._value_faults(properties) if _first_part(fault.field) not in computed)
         faults += unavailable_properties(self._class, properties)
+        if issubclass(self._class, TriggerNode) and type(properties.get("max_events", 1)) is not int and not faults:
+            # Whoever plans the graph reads it as it stands there, whatever a class's own validators make of it.
+            faults.append(FieldViolation("max_events", "must be an integer"))
         return faults
 
     def build(self, node_id: str, properties: Mapping[str, Any], values: Mapping[str, Any]) -> Node:

@@ -48,7 +48,7 @@ class Host(Protocol):
         ...
 
     async def take_pending(self, limit: int) -> list[dict[str, Any]]:
-        """Take up to `limit` more events that are already there, without waiting."""
+        """Take up to `limit` more events that are there, without waiting, and never more than `max_events` leaves."""
         ...
 
     async def send(self, event: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, assert_never
 
 from runner_service.domain.graph import RetryPolicy
@@ -19,7 +20,16 @@ from runner_service.domain.history import (
 from runner_service.domain.jobs import job_event
 from runner_service.domain.projection import NodeState
 from runner_service.domain.runs import JOB_EVENT, InboxEvent, NewWait, TriggerEventState
-from runner_service.domain.scheduling import Place, Ready, Skip, decide, following, inputs_of, takes_no_more
+from runner_service.domain.scheduling import (
+    Place,
+    Ready,
+    Skip,
+    decide,
+    events_left,
+    following,
+    inputs_of,
+    takes_no_more,
+)
 from runner_service.storage.steps import OutboxEntry
 from runner_service.usecases.execution.frames import Frame, NodeHost, run_frame
 from runner_service.usecases.execution.held import HeldRun
@@ -242,6 +252,7 @@ def _bind(held: HeldRun, frame: Frame) -> tuple[Node, Context]:
     node.bind(context, record.saved_state if record and frame.resumed else None)
     if isinstance(node, TriggerNode):
         frame.priority = node.priority
+        frame.room = partial(events_left, held.plan, held.projection, graph_node.id, activation)
     frame.node = node
     return node, context
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from runner_service.nodes.loading import find_classes
 from runner_service.nodes.registry import NodeRegistry
-from wakepoint.nodes import Node, NodeError, cel_field
+from wakepoint.nodes import Node, NodeError, TriggerNode, cel_field
 
 VALUES = {"input": {"n": 3, "name": "ada"}, "inputs": {"score": {"accuracy": 0.5}}, "run": {"run_id": "r1"}}
 
@@ -36,9 +36,18 @@ class Forgiving(Node):
         return {"sizes" if key == "dimensions" else key: value for key, value in data.items()}
 
 
+class ForgivingTrigger(TriggerNode):
+    """Looks at its properties before they are checked."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _look(cls, data: Any) -> Any:
+        return data
+
+
 @pytest.fixture(scope="module")
 def registry() -> NodeRegistry:
-    return NodeRegistry([*find_classes(()), Custom, Forgiving])
+    return NodeRegistry([*find_classes(()), Custom, Forgiving, ForgivingTrigger])
 
 
 def faults(registry: NodeRegistry, node_type: str, properties: dict[str, Any]) -> dict[str, str]:
@@ -100,6 +109,7 @@ def test_every_fault_is_named_at_once(registry: NodeRegistry) -> None:
         ("Custom", {"when": "input.n > 1"}, "when"),
         ("Custom", {"sizes": [1, "x"]}, "sizes[1]"),
         ("Custom", {"sizes": [1, 2, 3, 4]}, ""),
+        ("ForgivingTrigger", {"max_events": "5"}, "max_events"),
     ],
 )
 def test_a_property_that_does_not_fit_is_named(

@@ -88,6 +88,7 @@ def test_the_facts_validate_a_whole_graph(registry: NodeRegistry) -> None:
         "graph.nodes[0].properties.nope",
         "graph.nodes[2].type",
         "graph.edges[1].source_output",
+        "graph.edges",
     }
 
 
@@ -167,6 +168,7 @@ def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
         ("class Fake(Node):\n    kind = 'trigger'", "Fake must be a TriggerNode"),
         ("class Quick(Node):\n    repeatable = True\n    def process(self, context): return 1", "plain function"),
         ("class Opaque(Node):\n    lock: type(print) = print", "Opaque has a property without a JSON form"),
+        ("class Endless(TriggerNode):\n    max_events: int = 0", "Endless.max_events must default to 1"),
         ("1 / 0", r"my_nodes\.py cannot be imported: ZeroDivisionError"),
     ],
 )
