@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Any, assert_never
 
 from runner_service.domain.history import Line, node_cancelled, run_completed, run_failed, run_queued, run_suspended
-from runner_service.domain.projection import NodeState, RunState
+from runner_service.domain.projection import NodeRecord, NodeState, RunState
 from runner_service.domain.runs import RUN_STATE
 from runner_service.domain.scheduling import following, open_places, run_outputs
 from runner_service.storage import inbox as inbox_storage
@@ -16,6 +16,7 @@ from runner_service.usecases.claim_runs import LoadedRun
 from runner_service.usecases.commit_step import Committed, commit_step, last_inbox_seq
 from runner_service.usecases.execution import passages
 from runner_service.usecases.execution.environment import Environment
+from runner_service.usecases.execution.frames import Frame
 from runner_service.usecases.execution.held import HeldRun
 from runner_service.usecases.execution.inbox import LocalInbox
 from runner_service.usecases.execution.messages import (
@@ -25,10 +26,12 @@ from runner_service.usecases.execution.messages import (
     InboxChanged,
     Message,
     Raised,
+    Recorded,
     RetryDue,
     Returned,
     Waits,
 )
+from wakepoint.nodes import Node
 
 # How often the loop is left to others before it is concluded that no node is about to finish: quick nodes then share
 # one commit, and slow ones are known to be under way.
@@ -58,7 +61,8 @@ class Execution:
         self._hot_before = {wait.node_id for wait in loaded.waits if not wait.suspended}
         self._environment = environment
         self._step = 0
-        self._committed_busy = False
+        self._committed_busy = True  # since the claim: who dies before the first commit may have died of this run
+        self._committed_closed = len(self._held.closed)
         self._handing_back = False
 
     @property
@@ -99,13 +103,22 @@ class Execution:
         """
         held = self._held
         for node_id, activation, record in list(held.projection.records()):
-            if record.state is NodeState.SCHEDULED:
+            if record.state is NodeState.SCHEDULED and record.failures:
+                self._wait_again(node_id, activation, record)
+            elif record.state is NodeState.SCHEDULED:
                 await self._try_again(node_id, activation, record.attempt + 1)
             elif record.state is NodeState.RUNNING:
                 waited = node_id in self._hot_before and not held.inbox.has(node_id)
                 await self._try_again(node_id, activation, record.attempt + (not waited))
         await passages.advance(held, list(open_places(held.plan, held.projection)))
         passages.hand_out(held)
+
+    def _wait_again(self, node_id: str, activation: str, record: NodeRecord) -> None:
+        """A back-off that was cut short begins anew: what failed is not tried sooner for its replica's end."""
+        graph_node = self._held.plan.nodes[node_id]
+        node_class = self._environment.node_class(graph_node) or Node
+        frame = Frame(graph_node, node_class, activation, record.attempt, record.failures)
+        passages.retry_later(self._held, frame, passages.backoff_seconds(graph_node.retry, record.failures))
 
     async def _try_again(self, node_id: str, activation: str, attempt: int) -> None:
         """Another attempt at a passage, which resumes once more if it began so and its event is still there."""
@@ -133,7 +146,7 @@ class Execution:
     async def _launch(self) -> None:
         """Start drafted frames; those whose repetition would do harm only once their start is committed."""
         held = self._held
-        if held.failure is not None:
+        if held.failure is not None or self._handing_back:
             held.to_launch.clear()
         if not held.to_launch:
             return
@@ -149,24 +162,20 @@ class Execution:
     async def _handle(self, message: Message) -> None:
         held = self._held
         match message:
-            case Returned(node_id, value):
-                if (frame := held.frames.get(node_id)) is not None:
-                    await passages.complete(held, frame, value)
-            case Raised(node_id, error):
-                if (frame := held.frames.get(node_id)) is not None:
-                    passages.fail(held, frame, error)
-            case GaveUp(node_id, suspension):
-                if (frame := held.frames.get(node_id)) is not None:
-                    passages.suspend(held, frame, suspension)
-                    passages.hand_out(held)
+            case Returned() | Raised() | GaveUp():
+                await self._handle_outcome(message)
+            case Recorded(line):
+                held.draft.add(line)
             case Waits(node_id):
                 frame = held.frames.get(node_id)
                 if frame is not None and frame.waiting:
                     held.wait_in_memory(frame, frame.wake_time)
                     passages.hand_out(held)
             case RetryDue(node_id):
-                frame = held.frames.pop(node_id)
-                await self._try_again(node_id, frame.activation, frame.attempt + 1)
+                frame = held.frames.get(node_id)
+                if frame is not None and held.failure is None:
+                    del held.frames[node_id]
+                    await self._try_again(node_id, frame.activation, frame.attempt + 1)
             case InboxChanged():
                 await self._refresh_inbox()
                 passages.hand_out(held)
@@ -179,12 +188,29 @@ class Execution:
             case _:
                 assert_never(message)
 
+    async def _handle_outcome(self, outcome: Returned | Raised | GaveUp) -> None:
+        held = self._held
+        frame = held.frames.get(outcome.node_id)
+        if frame is None:
+            return  # the run failed meanwhile, and its other nodes with it
+        match outcome:
+            case Returned(_, value):
+                await passages.complete(held, frame, value)
+            case Raised(_, error):
+                passages.fail(held, frame, error)
+            case GaveUp(_, suspension):
+                passages.suspend(held, frame, suspension)
+                passages.hand_out(held)
+            case _:
+                assert_never(outcome)
+
     async def _when_quiet(self) -> Ended | None:
         """Nothing is about to happen: end the step, or the run, or wait for the next message."""
         held = self._held
         if held.failure is not None:
             return await self._fail()
-        if self._handing_back or (held.draining and held.unstarted and not held.frames):
+        under_way = any(frame.task is not None for frame in held.frames.values())
+        if self._handing_back or (held.draining and not under_way and (held.unstarted or held.frames)):
             return await self._end(RunState.QUEUED, [run_queued("handed back by a stopping replica")])
         if not held.frames:
             if held.projection.suspended_nodes():
@@ -247,11 +273,14 @@ class Execution:
     ) -> bool:
         """Commit the draft. False: nothing was written, and the inbox has been read again. Raises LeaseLost."""
         held = self._held
+        # What changes for those who send events must not miss one: that a node waits, that it is closed, that the run
+        # rests.
+        closing = len(held.closed) > self._committed_closed
         step = held.draft.as_step(
             held.claimed,
             self._step,
             state=state,
-            guarded=bool(held.draft.waits) or bool(ending),
+            guarded=bool(held.draft.waits) or closing or bool(ending),
             seen=held.inbox.seen,
             busy=busy,
             closed_nodes=held.closed,
@@ -266,6 +295,7 @@ class Execution:
             case Committed.YES:
                 self._step += 1
                 self._committed_busy = busy
+                self._committed_closed = len(held.closed)
                 self._announce()
                 held.draft.clear()
                 return True
@@ -295,17 +325,22 @@ class Execution:
         async with database.connection() as connection:
             newer = await inbox_storage.read_pending(connection, [held.run_id], after=held.inbox.seen)
         held.inbox.extend(newer.get(held.run_id, []), last)
+        for node_id in held.closed:
+            passages.close(held, node_id)
 
     def _busy(self) -> bool:
         return any(frame.executing for frame in self._held.frames.values())
 
     async def _cancel_frames(self) -> None:
-        tasks = [task for frame in self._held.frames.values() for task in (frame.task, frame.retry) if task is not None]
+        frames = list(self._held.frames.values())
+        tasks = [task for frame in frames for task in (frame.task, frame.retry) if task is not None]
         for task in tasks:
             task.cancel()
         for task in tasks:
             with suppress(asyncio.CancelledError, Exception):
                 await task
+        for frame in frames:
+            self._held.release(frame)
         self._held.frames.clear()
 
     async def _close(self) -> None:

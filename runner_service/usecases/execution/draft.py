@@ -71,7 +71,8 @@ class Draft:
             seen_inbox_seq=seen,
             busy=busy,
             lines=(*self.lines, *ending),
-            waits=tuple(self.waits.values()),
+            # A finished run waits for nothing; its rows are deleted by the same statement, which would not see these.
+            waits=() if state.finished else tuple(self.waits.values()),
             unwaited=tuple(self.unwaited),
             settled=tuple(self.settled),
             closed_nodes=closed_nodes,

@@ -22,7 +22,7 @@ Tell = Callable[[Message], None]
 class Frame:
     """One passage of one node. `taken` are the events its outcome will use up; of these `ungiven` were not asked for
     yet (the one that woke the node). `arrival` is set while the node waits in memory. `jobs` start once the node
-    suspends.
+    suspends. `room()` is how many events the passage may take at all; None: any number.
     """
 
     graph_node: GraphNode
@@ -40,6 +40,7 @@ class Frame:
     arrival: asyncio.Future[InboxEvent] | None = None
     wake_time: datetime | None = None
     retry: asyncio.Task[None] | None = None
+    room: Callable[[], int | None] = lambda: None
 
     @property
     def carried(self) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """A run while this replica holds it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,6 +61,11 @@ class HeldRun:
             create_time=self.claimed.create_time,
             depth=int(self.projection.source.get("depth") or 0),
         )
+
+    def release(self, frame: Frame) -> None:
+        """What a passage took and did not use up goes back to its place; jobs it asked for do not start."""
+        self.inbox.put_back(frame.graph_node.id, frame.taken)
+        frame.taken, frame.ungiven, frame.jobs = [], deque(), []
 
     def settle(self, event: InboxEvent, state: TriggerEventState, activation: str | None, reason: str | None) -> None:
         """Take an event out of the inbox with the next step."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from runner_service.domain.history import Line
 from wakepoint.nodes import NodeSuspended
 
 
@@ -28,6 +29,13 @@ class GaveUp:
 
     node_id: str
     suspension: NodeSuspended
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A node has something to say in the log."""
+
+    line: Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +67,4 @@ class HandBack:
     """The replica stops now: whatever still executes is given back."""
 
 
-Message: TypeAlias = Returned | Raised | GaveUp | Waits | RetryDue | InboxChanged | Drain | HandBack
+Message: TypeAlias = Returned | Raised | GaveUp | Recorded | Waits | RetryDue | InboxChanged | Drain | HandBack

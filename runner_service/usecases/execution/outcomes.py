@@ -10,6 +10,7 @@ from wakepoint.chassis.protojson import check_text
 from wakepoint.nodes import NodeError
 
 MAX_TRACEBACK_CHARACTERS = 16_000
+MAX_MESSAGE_CHARACTERS = 16_000
 
 
 def outputs_of(output_names: tuple[str, ...], value: Any, max_bytes: int) -> dict[str, Any]:
@@ -42,11 +43,19 @@ def storable(value: Mapping[str, Any], what: str, max_bytes: int) -> dict[str, A
 def error_of(error: BaseException) -> dict[str, Any]:
     """{type, message, traceback} for the log; characters that Postgres cannot store are replaced."""
     lines = [] if isinstance(error, NodeError) else traceback.format_exception(error)
+    name = type(error).__name__
     return {
-        "type": type(error).__name__,
-        "message": _clean(str(error)) or type(error).__name__,
+        "type": name,
+        "message": _clean(_message_of(error)[:MAX_MESSAGE_CHARACTERS]) or name,
         "traceback": _clean("".join(lines)[-MAX_TRACEBACK_CHARACTERS:]),
     }
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 -- an author's error may not even know its own message
+        return ""
 
 
 def _clean(text: str) -> str:

@@ -31,9 +31,10 @@ from runner_service.domain.scheduling import (
     takes_no_more,
 )
 from runner_service.storage.steps import OutboxEntry
-from runner_service.usecases.execution.frames import Frame, NodeHost, run_frame
+from runner_service.usecases.execution.frames import Frame, outcome_of, run_frame
 from runner_service.usecases.execution.held import HeldRun
-from runner_service.usecases.execution.messages import Raised, RetryDue
+from runner_service.usecases.execution.host import NodeHost
+from runner_service.usecases.execution.messages import GaveUp, Raised, RetryDue, Returned
 from runner_service.usecases.execution.outcomes import error_of, outputs_of, storable
 from wakepoint.nodes import Context, Node, NodeError, NodeSuspended, TriggerNode
 
@@ -48,6 +49,7 @@ async def advance(held: HeldRun, places: Iterable[Place]) -> None:
                 continue
             case Skip():
                 held.draft.add(node_skipped(node_id, activation))
+                close(held, node_id)
                 queue.extend(following(held.plan, held.projection, node_id, activation))
             case Ready():
                 if await begin(held, node_id, activation, attempt=1):
@@ -118,18 +120,26 @@ async def complete(held: HeldRun, frame: Frame, value: Any) -> None:
         held.settle(event, TriggerEventState.CONSUMED, activation, None)
     if frame.node_class.kind != "work" or held.projection.nodes[node_id][activation].reason:
         held.draft.unwait(node_id)
-        if takes_no_more(held.plan, held.projection, node_id):
-            held.closed.append(node_id)
-            dead_letter(held, held.inbox.remaining(node_id), "its node takes no more events")
+        close(held, node_id)
     await advance(held, following(held.plan, held.projection, node_id, activation))
+
+
+def close(held: HeldRun, node_id: str) -> None:
+    """Take leave of a node's inbox if the node will take no more events."""
+    if takes_no_more(held.plan, held.projection, node_id) and node_id not in held.closed:
+        held.closed.append(node_id)
+    if node_id in held.closed:
+        dead_letter(held, held.inbox.remaining(node_id), "its node takes no more events")
 
 
 def fail(held: HeldRun, frame: Frame, error: BaseException) -> None:
     """The node failed: it is tried again after a pause, or the run fails with it."""
     node_id, activation, retry = frame.graph_node.id, frame.activation, frame.graph_node.retry
     details = error_of(error)
-    held.inbox.put_back(node_id, frame.taken)
-    frame.taken, frame.ungiven, frame.jobs = [], deque(), []
+    held.release(frame)
+    # It waits for nothing any more: a wake-up is kept for its next attempt.
+    if frame.node_class.kind != "work" or frame.resumed:
+        held.draft.unwait(node_id)
     final = (isinstance(error, NodeError) and not error.retryable) or frame.failures + 1 >= retry.max_attempts
     if final:
         held.frames.pop(node_id, None)
@@ -138,9 +148,14 @@ def fail(held: HeldRun, frame: Frame, error: BaseException) -> None:
         return
     delay = backoff_seconds(retry, frame.failures + 1)
     held.draft.add(node_retry_scheduled(node_id, activation, frame.attempt + 1, delay, details))
+    retry_later(held, frame, delay)
+
+
+def retry_later(held: HeldRun, frame: Frame, delay: float) -> None:
+    """Let the frame's node begin again after `delay` seconds."""
     frame.task = None
-    frame.retry = asyncio.create_task(_retry_later(held, node_id, delay))
-    held.frames[node_id] = frame
+    frame.retry = asyncio.create_task(_tell_when_due(held, frame.graph_node.id, delay))
+    held.frames[frame.graph_node.id] = frame
 
 
 def suspend(held: HeldRun, frame: Frame, suspension: NodeSuspended) -> None:
@@ -149,6 +164,9 @@ def suspend(held: HeldRun, frame: Frame, suspension: NodeSuspended) -> None:
     try:
         state = storable(suspension.state, "state", held.environment.max_state_bytes)
         metadata = storable(suspension.metadata, "metadata", held.environment.max_state_bytes)
+        storable({"reason": suspension.reason}, "suspension", held.environment.max_state_bytes)
+        if suspension.wake_time is not None and suspension.wake_time.tzinfo is None:
+            raise NodeError("a wake_time needs a time zone, as context.now() has one", retryable=False)
     except NodeError as error:
         fail(held, frame, error)
         return
@@ -212,13 +230,27 @@ async def _run_inline(held: HeldRun, frame: Frame) -> bool:
     """Run a quick, repeatable node on the spot; its outcome is committed with whatever comes next."""
     try:
         node, context = _bind(held, frame)
-        value = await node.process(context)
-        outputs = outputs_of(frame.node_class.output_names, value, held.environment.max_output_bytes)
-    except Exception as error:  # noqa: BLE001 -- whatever an author's node raises is the node's failure
-        fail(held, frame, error)
+    except Exception as fault:  # noqa: BLE001 -- a property that cannot be computed is the node's failure
+        fail(held, frame, fault)
         return False
-    held.draft.add(node_completed(frame.graph_node.id, frame.activation, outputs))
-    return True
+    node_id, activation = frame.graph_node.id, frame.activation
+    match await outcome_of(node, context):
+        case Returned(_, value):
+            try:
+                outputs = outputs_of(frame.node_class.output_names, value, held.environment.max_output_bytes)
+            except NodeError as fault:
+                fail(held, frame, fault)
+                return False
+            held.draft.add(node_completed(node_id, activation, outputs))
+            return True
+        case Raised(_, error):
+            fail(held, frame, error)
+        case GaveUp(_, suspension):
+            held.draft.add(node_started(node_id, activation, frame.attempt))
+            suspend(held, frame, suspension)
+        case other:
+            assert_never(other)
+    return False
 
 
 async def _run(held: HeldRun, frame: Frame) -> None:
@@ -235,7 +267,7 @@ def _bind(held: HeldRun, frame: Frame) -> tuple[Node, Context]:
     graph_node, activation = frame.graph_node, frame.activation
     inputs, _ = inputs_of(held.plan, held.projection, graph_node.id, activation)
     record = held.projection.record(graph_node.id, activation)
-    host = NodeHost(held.environment, held.run_id, frame, held.inbox, held.draft, held.tell, lambda: held.draining)
+    host = NodeHost(held.environment, held.run_id, frame, held.inbox, held.tell, lambda: held.draining)
     context = Context(
         node_id=graph_node.id,
         activation=activation,
@@ -257,6 +289,6 @@ def _bind(held: HeldRun, frame: Frame) -> tuple[Node, Context]:
     return node, context
 
 
-async def _retry_later(held: HeldRun, node_id: str, delay: float) -> None:
+async def _tell_when_due(held: HeldRun, node_id: str, delay: float) -> None:
     await held.environment.clock.sleep(delay)
     held.tell(RetryDue(node_id))

@@ -1,0 +1,142 @@
+"""What the runner offers a running node (`wakepoint.nodes.Host`)."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from runner_service.domain.history import EventType, Line
+from runner_service.domain.runs import Disposition, InboxEvent
+from runner_service.domain.trigger_events import MAX_EVENT_BYTES, Address, TriggerEvent, faults_of, size_of
+from runner_service.storage.steps import NewJob
+from runner_service.usecases.deliver_events import Wake, deliver_events
+from runner_service.usecases.execution.environment import Environment
+from runner_service.usecases.execution.frames import Frame, Tell
+from runner_service.usecases.execution.inbox import LocalInbox
+from runner_service.usecases.execution.messages import Recorded, Waits
+from runner_service.usecases.execution.outcomes import storable
+from wakepoint.chassis.clock import Clock
+from wakepoint.chassis.ids import new_id
+from wakepoint.nodes import NodeError, TriggerInactivityTimeout, Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHost:
+    """Of one passage of one node."""
+
+    environment: Environment
+    run_id: str
+    frame: Frame
+    inbox: LocalInbox
+    tell: Tell
+    draining: Callable[[], bool]
+
+    def now(self) -> datetime:
+        return self.environment.clock.now()
+
+    async def wait(self, *, timeout: float | None, wake_time: datetime | None) -> dict[str, Any]:
+        if self.frame.ungiven:
+            return dict(self.frame.ungiven.popleft().event)
+        event = self.inbox.take(self.frame.graph_node.id)
+        if event is not None:
+            self.frame.taken.append(event)
+            return dict(event.event)
+        beyond = wake_time is not None and timeout is not None and (wake_time - self.now()).total_seconds() > timeout
+        if self.draining() or beyond or timeout == 0:
+            # A node that does not give up but asks again and again must not keep the loop to itself.
+            await asyncio.sleep(0)
+            raise TriggerInactivityTimeout
+        return await self._wait_in_memory(timeout, wake_time)
+
+    async def _wait_in_memory(self, timeout: float | None, wake_time: datetime | None) -> dict[str, Any]:
+        frame = self.frame
+        frame.arrival = asyncio.get_running_loop().create_future()
+        frame.wake_time = wake_time
+        leave = self.environment.hot_waits.enter(frame.stop_waiting)
+        self.tell(Waits(frame.graph_node.id))
+        event: InboxEvent | None
+        try:
+            event = await self.environment.clock.wait_for(asyncio.shield(frame.arrival), timeout)
+        except TimeoutError:
+            event = frame.arrival.result() if _has_result(frame.arrival) else None
+        finally:
+            leave()
+            frame.arrival.cancel()
+            frame.arrival = None
+        if event is None:
+            raise TriggerInactivityTimeout
+        return dict(event.event)
+
+    async def take_pending(self, limit: int) -> list[dict[str, Any]]:
+        if (room := self.frame.room()) is not None:
+            limit = min(limit, room - len(self.frame.taken))
+        taken: list[dict[str, Any]] = []
+        while len(taken) < limit and (event := self.inbox.take(self.frame.graph_node.id)) is not None:
+            self.frame.taken.append(event)
+            taken.append(dict(event.event))
+        return taken
+
+    async def send(self, event: Mapping[str, Any]) -> None:
+        sent = event_from_mapping(event, self.environment.clock)
+        faults = [f"{fault.field}: {fault.description}" for fault in faults_of(sent)]
+        if faults:
+            raise NodeError(f"cannot send this event: {'; '.join(faults)}", retryable=False)
+        storable(sent.as_node_sees_it(), "event", MAX_EVENT_BYTES)
+        if (size := size_of(sent)) > MAX_EVENT_BYTES:
+            raise NodeError(f"cannot send an event of {size} bytes: pass a URI instead", retryable=False)
+        wake = Wake(Address(self.run_id, self.frame.graph_node.id), sent)
+        (result,) = await deliver_events(self.environment.database, self.environment.signals, [wake])
+        if not result.disposition.success and result.disposition is not Disposition.FINISHED:
+            raise NodeError(f"the event was not accepted: {result.disposition}")
+
+    def webhook(self) -> Webhook:
+        return self.environment.webhook_of(self.run_id, self.frame.graph_node.id)
+
+    def record(self, event_type: str, payload: Mapping[str, Any]) -> None:
+        # By way of the mailbox: the holder may be in the middle of committing a step.
+        plain = storable(payload, "record", self.environment.max_state_bytes)
+        self.tell(Recorded(Line(EventType(event_type), self.frame.graph_node.id, self.frame.activation, plain)))
+
+    async def submit_job(self, job: Mapping[str, Any]) -> str:
+        frame = self.frame
+        # The job is only noted here: it starts once the step that suspends its node is committed, so that a crash
+        # before that leaves no job behind and a crash after it leaves no second one.
+        key = f"{self.run_id}:{frame.graph_node.id}:{frame.activation}:{frame.failures}"
+        job_id = str(uuid5(NAMESPACE_URL, key))
+        frame.jobs.append(
+            NewJob(
+                job_id=job_id,
+                node_id=frame.graph_node.id,
+                activation=frame.activation,
+                job_type=job["job_type"],
+                job_name=job["job_name"],
+                backend=job["backend"],
+                spec=dict(job["spec"]),
+                host=self.environment.host,
+            )
+        )
+        return job_id
+
+
+def event_from_mapping(data: Mapping[str, Any], clock: Clock) -> TriggerEvent:
+    """An event as a node sends it: a whole one when it has a `payload`, else just a payload."""
+    if "payload" not in data:
+        return TriggerEvent(new_id(), "wakepoint/node", "wakepoint.node", dict(data), clock.now())
+    text = data.get("occur_time") or data.get("timestamp")
+    occur_time = datetime.fromisoformat(text) if isinstance(text, str) else clock.now()
+    return TriggerEvent(
+        event_id=str(data.get("event_id") or new_id()),
+        source=str(data.get("source") or "wakepoint/node"),
+        type=str(data.get("type") or "wakepoint.node"),
+        payload=data["payload"],
+        occur_time=occur_time if occur_time.tzinfo else occur_time.astimezone(),
+    )
+
+
+def _has_result(future: asyncio.Future[InboxEvent]) -> bool:
+    with suppress(asyncio.InvalidStateError, asyncio.CancelledError):
+        return future.exception() is None
+    return False
