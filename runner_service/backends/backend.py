@@ -1,23 +1,29 @@
 """What a place where jobs run must offer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from runner_service.domain.runs import Job
+from runner_service.domain.jobs import Job
+
+
+class CannotStart(Exception):
+    """The job never ran and never will; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
     """How a job ended: `status` is COMPLETE, FAILED or STOPPED; `output` what it left as its result (JSON).
 
-    `error` says why it failed: the end of what it wrote to stderr, or what became of it.
+    `error` says why it failed: the end of what it wrote to stderr, or what became of it. `lost`: it ended with nobody
+    there to see how.
     """
 
     status: str
     exit_code: int | None = None
     output: Any = None
     error: str = ""
+    lost: bool = False
 
     def as_mapping(self) -> dict[str, Any]:
         """The result as it is stored and told."""
@@ -46,16 +52,26 @@ class JobSurroundings:
 
 
 class JobBackend(Protocol):
-    """Every call may be repeated: starting twice starts one job, stopping twice stops it."""
+    """Every call may be repeated: starting twice starts one job, stopping twice stops it. An attempt of a job is a job
+    of its own here. Whatever is raised, except for CannotStart, is tried again later.
+    """
 
     async def start(self, job: Job, surroundings: JobSurroundings) -> Mapping[str, Any]:
-        """Start the job unless it was started before; what is needed to find it again."""
+        """Start the job unless it was started before; what is needed to find it again. CannotStart: it never will."""
         ...
 
     async def poll(self, job: Job) -> JobResult | None:
-        """How the job ended, None while it runs."""
+        """How the job ended, None while it runs and before it was started."""
         ...
 
     async def stop(self, job: Job) -> None:
-        """End the job and everything it started."""
+        """Ask the job and everything it started to end, by force if need be; one that was not started never will be."""
+        ...
+
+    async def kept(self) -> list[str]:
+        """The jobs of which files are kept."""
+        ...
+
+    async def discard(self, job_ids: Iterable[str]) -> None:
+        """End what still runs of these jobs, and remove their files."""
         ...

@@ -1,4 +1,4 @@
-"""The records the runner keeps besides the log: runs, waits, the inbox, external jobs."""
+"""The records the runner keeps besides the log: runs, waits, the inbox."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -131,23 +131,6 @@ class SuspendedNode:
     @property
     def key(self) -> str:
         return f"{self.workflow_id}:{self.node_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An external job of a RunJob node. `handle` is what its backend needs to find it again."""
-
-    job_id: str
-    run_id: str
-    node_id: str
-    activation: str
-    experiment_id: str
-    job_type: str
-    job_name: str
-    backend: str
-    spec: Mapping[str, Any]
-    handle: Mapping[str, Any] | None
-    state: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,9 @@ class RecordingTrigger:
         self.events.extend(events)
         return [None] * len(events)
 
-    async def report_run_states(self, states: Sequence[Mapping[str, Any]]) -> None:
+    async def report_run_states(self, states: Sequence[Mapping[str, Any]]) -> list[WakepointError | None]:
         self.states.extend(states)
+        return [None] * len(states)
 
 
 @dataclass
