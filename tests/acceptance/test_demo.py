@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ def folder() -> Iterator[Path]:
     yield folder
     eventually_sync(lambda: processes_of(folder) == [])
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., "Demo"]]:
+    """Starts the demo with variables of the environment; what still runs after the test is ended."""
+    with ExitStack() as running:
+
+        def start(**environment: str) -> Demo:
+            demo = Demo(folder, **environment)
+            running.callback(demo.end)
+            return demo
+
+        yield start
 
 
 class Demo:
@@ -87,8 +101,8 @@ def shell(command: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_demo_tells_its_story_and_ends_by_itself(folder: Path) -> None:
-    demo = Demo(folder, WAKEPOINT_KEEP="0")
+def test_the_demo_tells_its_story_and_ends_by_itself(start: Callable[..., Demo]) -> None:
+    demo = start(WAKEPOINT_KEEP="0")
     assert demo.process.wait(150) == 0, demo.text
     chapters = re.findall(r"^ ?(\d+)  (\S.*?) +\d+\.\d s$", demo.text, re.MULTILINE)
     assert [int(number) for number, _ in chapters] == list(range(1, 14)), demo.text
@@ -100,12 +114,11 @@ def test_the_demo_tells_its_story_and_ends_by_itself(folder: Path) -> None:
     log = [line.split() for line in demo.text.splitlines() if re.match(r"^    \d+ +\d\d:\d\d:\d\d\.\d{3} ", line)]
     assert [row[2] for row in log if row[3:4] == ["evaluate"]].count("NodeCompleted") == 1
     assert log[-1][2] == "RunCompleted"
-    demo.end()
 
 
 @pytest.mark.parametrize("tool", ["curl", "grpcurl"])
-def test_the_reader_kills_and_approves_and_every_printed_command_works(folder: Path, tool: str) -> None:
-    demo = Demo(folder, WAKEPOINT_INTERACTIVE="1")
+def test_the_reader_kills_and_approves_and_every_printed_command_works(start: Callable[..., Demo], tool: str) -> None:
+    demo = start(WAKEPOINT_INTERACTIVE="1")
     pids = demo.command("kill -9", after="Both services are killed").split()[2:]
     for pid in pids:
         os.kill(int(pid), signal.SIGKILL)
@@ -129,11 +142,11 @@ def try_the_three(demo: Demo) -> None:
 
 
 def approvals_in(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [node for node in answer.get("suspended", []) if node["nodeId"] == "approval"]
+    return [node for node in answer.get("suspended", []) if (node.get("node_id") or node["nodeId"]) == "approval"]
 
 
-def test_enter_has_it_done_and_a_stop_from_outside_leaves_nothing(folder: Path) -> None:
-    demo = Demo(folder, WAKEPOINT_INTERACTIVE="1")
+def test_enter_has_it_done_and_a_stop_from_outside_leaves_nothing(start: Callable[..., Demo]) -> None:
+    demo = start(WAKEPOINT_INTERACTIVE="1")
     assert demo.process.stdin is not None
     for place in ("Both services are killed", "A person approves"):
         demo.read_until(rf"{place}(?:.|\n)*press Enter")
@@ -141,12 +154,11 @@ def test_enter_has_it_done_and_a_stop_from_outside_leaves_nothing(folder: Path) 
         demo.process.stdin.flush()
     demo.read_until("Everything stays up until Ctrl-C")
     demo.process.send_signal(signal.SIGTERM)
-    assert demo.end() == 0, demo.text
+    assert demo.process.wait(60) == 0, demo.text
 
 
-def test_a_demo_that_cannot_start_says_why_and_fails(folder: Path) -> None:
-    demo = Demo(folder, WAKEPOINT_KEEP="0", RUNNER_LOG_LEVEL="nonsense")
+def test_a_demo_that_cannot_start_says_why_and_fails(start: Callable[..., Demo]) -> None:
+    demo = start(WAKEPOINT_KEEP="0", RUNNER_LOG_LEVEL="nonsense")
     assert demo.process.wait(60) == 1
     assert "RUNNER_LOG_LEVEL" in demo.text
     assert "Traceback" not in demo.text
-    demo.end()

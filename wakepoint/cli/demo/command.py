@@ -43,8 +43,9 @@ def demo(
         teller.trouble(f"wakepoint demo trains a model, and {', '.join(missing)} is missing.")
         teller.trouble("pip install 'wakepoint[embedded,examples]'")
         raise typer.Exit(1)
-    # Ended from outside, it stops its stack as it does on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ended from outside, it stops its stack as it does on Ctrl-C, which shells have background jobs ignore.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     stack = Stack(data, any_ports=any_ports, report=teller.say)
     try:
         _tell(stack, teller)

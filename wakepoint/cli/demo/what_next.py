@@ -23,7 +23,7 @@ async def tell_what_next(scene: Scene, story: Story, teller: Teller) -> None:
     teller.say("See it wait. Its metadata has a webhook_url: open that in a browser, or approve as above.")
     teller.command(grpcurl(runner.grpc, _LIST_SUSPENDED, {"experiment_id": scene.experiment_id}))
     teller.say("Look at the workflow and its triggers.")
-    teller.command(f"curl http://{triggers.http}/workflows/{story.workflow_id}")
+    teller.command(f"curl -s http://{triggers.http}/workflows/{story.workflow_id}")
     teller.fact("HTTP", f"http://{triggers.http}", f"runner http://{runner.http}")
 
 
