@@ -43,9 +43,6 @@ def demo(
         teller.trouble(f"wakepoint demo trains a model, and {', '.join(missing)} is missing.")
         teller.trouble("pip install 'wakepoint[embedded,examples]'")
         raise typer.Exit(1)
-    # Ended from outside, it stops its stack as it does on Ctrl-C, which shells have background jobs ignore.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     stack = Stack(data, any_ports=any_ports, report=teller.say)
     try:
         _tell(stack, teller)
@@ -58,6 +55,9 @@ def demo(
 
 
 def _tell(stack: Stack, teller: Teller) -> None:
+    # Ended from outside, it stops its stack as it does on Ctrl-C, which shells have background jobs ignore.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     teller.chapter("Postgres and both services start")
     teller.fact("data", stack.data_dir)
     with stack:
