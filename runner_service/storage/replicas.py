@@ -44,13 +44,14 @@ async def take_over(
     max_crashes: int,
     error: Mapping[str, Any],
     holder: str | None = None,
+    harmed: bool = False,
 ) -> dict[str, RunState]:
     """Make orphaned runs (and those that `holder` gives up) ready again, or FAILED with `error` once they have harmed
-    `max_crashes` replicas; the new states by id.
+    `max_crashes` replicas in a row; the new states by id. Whether a dead holder was harmed shows in the run's row, what
+    a living one says is `harmed`.
     """
-    rows = await connection.fetch(
-        QUERIES["take_over"], [UUID(run_id) for run_id in run_ids], max_crashes, dict(error), _uuid(holder)
-    )
+    ids = [UUID(run_id) for run_id in run_ids]
+    rows = await connection.fetch(QUERIES["take_over"], ids, max_crashes, dict(error), _uuid(holder), harmed)
     return {str(row["run_id"]): RunState(row["state"]) for row in rows}
 
 

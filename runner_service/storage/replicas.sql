@@ -26,9 +26,9 @@ limit $1;
 
 -- name: take_over
 -- Busy says that the holder died while executing a node: only that counts against the run. $4, if given, is a living
--- holder that gives the runs up itself, because executing them failed.
+-- holder that gives the runs up itself; $5 says whether that counts.
 with orphaned as (
-    select r.run_id, r.owner_id, r.busy or $4::uuid is not null as harmed from runner.runs r
+    select r.run_id, r.owner_id, case when $4::uuid is null then r.busy else $5 end as harmed from runner.runs r
     join runner.replicas p on p.replica_id = r.owner_id
     where r.run_id = any($1::uuid[]) and r.state = 'RUNNING' and (p.dead or p.replica_id = $4)
 ),
@@ -39,6 +39,7 @@ taken as (
         error = case when o.harmed and r.crashes + 1 >= $2 then $3::jsonb end,
         ready_time = case when o.harmed and r.crashes + 1 >= $2 then null else runner.stamp() end,
         end_time = case when o.harmed and r.crashes + 1 >= $2 then runner.stamp() end,
+        suspended_node_ids = case when o.harmed and r.crashes + 1 >= $2 then '{}' else r.suspended_node_ids end,
         last_seq = r.last_seq + 2, update_time = runner.stamp()
     from orphaned o
     where r.run_id = o.run_id and r.owner_id = o.owner_id and r.state = 'RUNNING'

@@ -191,9 +191,14 @@ async def lock_runs(
     }
 
 
-async def claim_runs(connection: Connection, replica_id: str, limit: int, *, oldest: bool) -> list[ClaimedRun]:
-    """Take up to `limit` ready runs: by priority, or the oldest whatever their priority."""
-    rows = await connection.fetch(QUERIES["claim_oldest_runs" if oldest else "claim_runs"], UUID(replica_id), limit)
+async def claim_runs(
+    connection: Connection, replica_id: str, limit: int, *, oldest: bool, crashes: range
+) -> list[ClaimedRun]:
+    """Take up to `limit` ready runs: by priority, or the oldest whatever their priority. Only such as took their
+    replica down a number of times that lies in `crashes`.
+    """
+    name = "claim_oldest_runs" if oldest else "claim_runs"
+    rows = await connection.fetch(QUERIES[name], UUID(replica_id), limit, crashes.start, crashes.stop - 1)
     return [
         ClaimedRun(
             run_id=str(row["run_id"]),

@@ -83,10 +83,13 @@ for no key update skip locked;
 
 -- name: claim_runs
 -- Materialized, or the planner may run the limit again for each row; a replica that was declared dead claims nothing.
+-- Between $3 and $4 crashes: a run that is about to be given up is claimed apart from the others. It is busy from the start,
+-- so that one which kills its replica before the first commit is counted as well.
 with ready as materialized (
     select run_id, start_time is null as fresh
     from runner.runs
     where state = 'QUEUED'
+      and crashes between $3 and $4
       and exists (select from runner.replicas where replica_id = $1 and not dead)
     order by priority desc, ready_time
     limit $2
@@ -94,7 +97,7 @@ with ready as materialized (
 ),
 claimed as (
     update runner.runs r
-    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = false, ready_time = null,
+    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = true, ready_time = null,
         last_seq = r.last_seq + 1, start_time = coalesce(r.start_time, runner.stamp()), update_time = runner.stamp()
     from ready
     where r.run_id = ready.run_id
@@ -114,6 +117,7 @@ with ready as materialized (
     select run_id, start_time is null as fresh
     from runner.runs
     where state = 'QUEUED'
+      and crashes between $3 and $4
       and exists (select from runner.replicas where replica_id = $1 and not dead)
     order by ready_time
     limit $2
@@ -121,7 +125,7 @@ with ready as materialized (
 ),
 claimed as (
     update runner.runs r
-    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = false, ready_time = null,
+    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = true, ready_time = null,
         last_seq = r.last_seq + 1, start_time = coalesce(r.start_time, runner.stamp()), update_time = runner.stamp()
     from ready
     where r.run_id = ready.run_id

@@ -5,19 +5,17 @@ from datetime import timedelta
 from runner_service.storage import runs
 from wakepoint.chassis.database import Database
 
-WITHIN = timedelta(seconds=30)
 
-
-async def changed_inboxes(database: Database, replica_id: str) -> dict[str, int]:
-    """The last inbox_seq of the replica's runs that changed lately."""
+async def changed_inboxes(database: Database, replica_id: str, within: timedelta) -> dict[str, int]:
+    """The last inbox_seq of the replica's runs that changed in the last `within`."""
     async with database.connection() as connection:
-        return await runs.unseen_inboxes(connection, replica_id, WITHIN)
+        return await runs.unseen_inboxes(connection, replica_id, within)
 
 
-async def cancelled_lately(database: Database) -> set[str]:
-    """The runs that were cancelled lately."""
+async def cancelled_lately(database: Database, within: timedelta) -> set[str]:
+    """The runs that were cancelled in the last `within`."""
     async with database.connection() as connection:
-        return await runs.recently_cancelled(connection, WITHIN)
+        return await runs.recently_cancelled(connection, within)
 
 
 async def owned_runs(database: Database, replica_id: str) -> set[str]:

@@ -18,27 +18,36 @@ async def take_over_runs(database: Database, signals: Signals, max_crashes: int)
         orphans = await replicas.orphaned_runs(connection, BATCH)
     if not orphans:
         return 0
-    taken = await database.run(lambda connection: _take(connection, orphans, max_crashes, None))
+    error = _error("ReplicaLost", f"executing a node of this run took its replica down {max_crashes} times in a row")
+
+    async def take(connection: Connection) -> dict[str, RunState]:
+        locked = await runs.lock_runs(connection, sorted(orphans), skip_locked=True)
+        return await replicas.take_over(connection, list(locked), max_crashes=max_crashes, error=error)
+
+    taken = await database.run(take)
     _announce(signals, taken)
     return len(taken)
 
 
-async def give_up_run(database: Database, signals: Signals, run_id: str, replica_id: str, max_crashes: int) -> None:
-    """This replica cannot go on with the run: somebody else may try, up to `max_crashes` times."""
-    taken = await database.run(lambda connection: _take(connection, [run_id], max_crashes, replica_id))
-    _announce(signals, taken)
+async def give_up_run(
+    database: Database, signals: Signals, run_id: str, holder: str, *, max_crashes: int, fault: str = ""
+) -> None:
+    """The replica `holder` does not go on with the run: somebody else may. A `fault` counts like the loss of a
+    replica.
+    """
+    error = _error("RunFault", f"this run could not be executed {max_crashes} times in a row: {fault}")
+
+    async def give_up(connection: Connection) -> dict[str, RunState]:
+        await runs.lock_runs(connection, [run_id])
+        return await replicas.take_over(
+            connection, [run_id], max_crashes=max_crashes, error=error, holder=holder, harmed=bool(fault)
+        )
+
+    _announce(signals, await database.run(give_up))
 
 
-async def _take(
-    connection: Connection, run_ids: list[str], max_crashes: int, holder: str | None
-) -> dict[str, RunState]:
-    locked = await runs.lock_runs(connection, sorted(run_ids), skip_locked=holder is None)
-    error = {
-        "type": "ReplicaLost",
-        "message": f"executing a node of this run took its replica down {max_crashes} times in a row",
-        "traceback": "",
-    }
-    return await replicas.take_over(connection, list(locked), max_crashes=max_crashes, error=error, holder=holder)
+def _error(kind: str, message: str) -> dict[str, str]:
+    return {"type": kind, "message": message, "traceback": ""}
 
 
 def _announce(signals: Signals, taken: Mapping[str, RunState]) -> None:

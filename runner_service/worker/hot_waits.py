@@ -6,7 +6,7 @@ from itertools import count
 
 
 class BoundedHotWaits:
-    """At most `limit` places, in the order of arrival."""
+    """At most `limit` places, in the order of arrival; with 0 nobody waits in memory."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -18,6 +18,9 @@ class BoundedHotWaits:
 
     def enter(self, evict: Callable[[], None]) -> Callable[[], None]:
         """Take a place, at the oldest wait's cost if there is none left."""
+        if not self._limit:
+            evict()
+            return lambda: None
         if len(self._waits) >= self._limit:
             _, oldest = self._waits.popitem(last=False)
             oldest()

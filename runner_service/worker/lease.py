@@ -15,6 +15,7 @@ from runner_service.storage import replicas
 from runner_service.usecases.take_over_runs import give_up_lease, register_replica
 from wakepoint.chassis import driver
 from wakepoint.chassis.database import Database
+from wakepoint.chassis.errors import WakepointError
 from wakepoint.chassis.ids import new_id
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -41,13 +42,16 @@ class Lease:
         """Whether nobody can have taken this replica's runs yet, by this process's own monotonic clock."""
         return time.monotonic() < self._valid_until
 
-    async def start(self, on_lost: Callable[[], None]) -> None:
-        """Enter among the living and keep the lease until `stop`. `on_lost` is called in the event loop."""
+    async def start(self, on_lost: Callable[[], None], before_beats: Callable[[], None] = lambda: None) -> None:
+        """Enter among the living and keep the lease until `stop`. `on_lost` is called in the event loop, never before
+        `before_beats`, which is called once the new identity is entered.
+        """
         self._stop.clear()
         self.replica_id = new_id()
         began = time.monotonic()
         await register_replica(self._database, self.replica_id, self._host, os.getpid(), self._length)
         self._prolonged(began)
+        before_beats()
         loop = asyncio.get_running_loop()
 
         def tell() -> None:
@@ -58,9 +62,12 @@ class Lease:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Give the lease up, so that what is left behind is taken over at once."""
+        """Give the lease up, so that what is left behind is taken over at once; where that fails, it runs out."""
         await self.halt()
-        await give_up_lease(self._database, self.replica_id)
+        try:
+            await give_up_lease(self._database, self.replica_id)
+        except WakepointError as error:
+            _log.warning("the lease could not be given up", replica_id=self.replica_id, error=error.message)
 
     async def halt(self) -> None:
         """Stop prolonging."""
@@ -80,7 +87,7 @@ class Lease:
                 if connection is None or connection.is_closed():
                     connection = await self._connect()
                 alive = await replicas.prolong_lease(connection, replica_id, self._length)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:  # noqa: BLE001 -- the next beat may succeed; without beats every run is lost
                 _log.warning("the lease cannot be prolonged", error=str(error))
                 _drop(connection)
                 connection = None

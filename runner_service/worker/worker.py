@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 
@@ -13,11 +14,18 @@ from runner_service.usecases.look_for_changes import cancelled_lately, changed_i
 from runner_service.usecases.take_over_runs import give_up_run, take_over_runs
 from runner_service.worker.hub import Hub
 from runner_service.worker.lease import Lease
+from wakepoint.chassis.errors import WakepointError
 
 _log = structlog.stdlib.get_logger(__name__)
 
 # Every fourth claim looks at age alone, so that a stream of high priorities starves nobody.
 OLDEST_EVERY = 4
+
+# How much further back than the last look: clocks of transactions that were under way then.
+OVERLAP = timedelta(seconds=30)
+
+MOST_CRASHES = 2**31
+MAX_FAULT_CHARACTERS = 4000
 
 # In polls; a run that could not be loaded is noticed after at most twice that.
 STRAYS_EVERY = 5
@@ -36,8 +44,11 @@ class WorkerLimits:
 
 @dataclass(slots=True)
 class _Held:
+    """`suspect`: one more crash and the run fails, so nothing else is begun here while it executes."""
+
     execution: Execution
     task: asyncio.Task[None]
+    suspect: bool
 
 
 class Worker:
@@ -52,6 +63,8 @@ class Worker:
         self._claims = 0
         self._stopping = False
         self._lost = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._giving_up: set[asyncio.Task[None]] = set()
         hub.on_inbox_changed = self._tell_inbox_changed
         hub.on_cancelled = self._drop
 
@@ -69,8 +82,11 @@ class Worker:
         while not self._stopping:
             if self._lost.is_set():
                 await self._start_anew()
-            room = min(self._limits.executing - self._executing(), self._limits.claim_batch)
-            claimed = await self._claim(room) if room > 0 and self._lease.valid() else 0
+            room = self._room()
+            claimed = 0
+            if room > 0 and self._lease.valid():
+                async with self._claiming:
+                    claimed = await self._claim(room)
             # An empty claim while runs are due is no proof that there is nothing: others held their locks. Hence the
             # poll.
             if claimed < max(room, 1):
@@ -78,16 +94,15 @@ class Worker:
 
     async def watch(self) -> None:
         """Poll for what notifications would have told, and take over what dead replicas left."""
-        polls, suspects = 0, frozenset[str]()
+        database, clock = self._environment.database, self._environment.clock
+        polls, suspects, looked = 0, frozenset[str](), clock.monotonic()
         while True:
-            await self._environment.clock.sleep(self._limits.poll_seconds)
-            for run_id in await cancelled_lately(self._environment.database) & self._held.keys():
-                self._drop(run_id)
-            for run_id, last in (await changed_inboxes(self._environment.database, self._lease.replica_id)).items():
-                held = self._held.get(run_id)
-                if held is not None and last > held.execution.seen_inbox_seq:
-                    held.execution.tell(InboxChanged())
-            await take_over_runs(self._environment.database, self._environment.signals, self._limits.max_crashes)
+            await clock.sleep(self._limits.poll_seconds)
+            began = clock.monotonic()
+            # As far back as the last look that succeeded, however long ago that was.
+            await self._look_for_changes(OVERLAP + timedelta(seconds=began - looked))
+            looked = began
+            await take_over_runs(database, self._environment.signals, self._limits.max_crashes)
             polls += 1
             if polls % STRAYS_EVERY == 0:
                 suspects = await self._give_up_strays(suspects)
@@ -96,6 +111,8 @@ class Worker:
         """Waiting nodes suspend, executing ones may finish for a while; the rest is handed back."""
         self._stopping = True
         self._hub.ready.poke()
+        async with self._claiming:
+            pass  # what is being claimed right now must be told as well
         for held in self._held.values():
             held.execution.tell(Drain())
         if not await self._all_ended(self._limits.drain_seconds):
@@ -105,44 +122,99 @@ class Worker:
         await self._cancel_all()
         await self._lease.stop()
 
+    async def _look_for_changes(self, within: timedelta) -> None:
+        database = self._environment.database
+        for run_id in await cancelled_lately(database, within) & self._held.keys():
+            self._drop(run_id)
+        for run_id, last in (await changed_inboxes(database, self._lease.replica_id, within)).items():
+            held = self._held.get(run_id)
+            if held is not None and last > held.execution.seen_inbox_seq:
+                held.execution.tell(InboxChanged())
+
+    def _room(self) -> int:
+        executing = [held for held in self._held.values() if not held.execution.resting]
+        if self._stopping or any(held.suspect for held in executing):
+            return 0
+        return min(self._limits.executing - len(executing), self._limits.claim_batch)
+
     async def _claim(self, room: int) -> int:
         self._claims += 1
-        loaded = await claim_runs(
-            self._environment.database, self._lease.replica_id, room, oldest=self._claims % OLDEST_EVERY == 0
+        last_chance = max(1, self._limits.max_crashes - 1)
+        claims = await claim_runs(
+            self._environment.database,
+            self._lease.replica_id,
+            room,
+            oldest=self._claims % OLDEST_EVERY == 0,
+            crashes=range(last_chance),
         )
-        for run in loaded:
-            self._execute(run)
-        return len(loaded)
+        if not claims.loaded and not claims.unreadable and self._idle():
+            # Runs that were executed while their replicas died, again and again: alone, the guilty one is found out.
+            claims = await claim_runs(
+                self._environment.database,
+                self._lease.replica_id,
+                1,
+                oldest=True,
+                crashes=range(last_chance, MOST_CRASHES),
+            )
+        for run in claims.loaded:
+            self._execute(run, suspect=run.claimed.crashes >= last_chance)
+        for run_id, fault in claims.unreadable.items():
+            _log.error("a run cannot be loaded", run_id=run_id, error=fault)
+            self._give_up_later(run_id, fault)
+        return len(claims.loaded) + len(claims.unreadable)
 
-    def _execute(self, loaded: LoadedRun) -> None:
-        execution = Execution(self._environment, loaded)
+    def _idle(self) -> bool:
+        return all(held.execution.resting for held in self._held.values())
+
+    def _execute(self, loaded: LoadedRun, *, suspect: bool) -> None:
+        try:
+            execution = Execution(self._environment, loaded)
+        except Exception as error:  # noqa: BLE001 -- one run that cannot be planned must not stop the claims
+            _log.exception("a run cannot be executed", run_id=loaded.claimed.run_id)
+            self._give_up_later(loaded.claimed.run_id, f"{type(error).__name__}: {error}")
+            return
         task = asyncio.create_task(self._run(execution), name=f"run {execution.run_id}")
-        self._held[execution.run_id] = _Held(execution, task)
+        self._held[execution.run_id] = _Held(execution, task, suspect)
 
     async def _run(self, execution: Execution) -> None:
         try:
             ended = await execution.run()
             if ended is Ended.LOST:
                 _log.warning("run is held by nobody or somebody else now", run_id=execution.run_id)
-        except Exception:  # noqa: BLE001 -- whatever it was, the run must not stay without a holder
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the run must not stay without a holder
             _log.exception("executing a run failed", run_id=execution.run_id)
-            await self._give_up(execution.run_id)
+            await self._give_up(execution.run_id, f"{type(error).__name__}: {error}")
         finally:
             held = self._held.get(execution.run_id)
             if held is not None and held.execution is execution:
                 del self._held[execution.run_id]
             self._hub.ready.poke()
 
-    async def _give_up(self, run_id: str) -> None:
-        environment = self._environment
-        await environment.clock.sleep(self._limits.poll_seconds)  # a bug must not become a hot loop of claims
-        await give_up_run(
-            environment.database, environment.signals, run_id, self._lease.replica_id, self._limits.max_crashes
-        )
+    def _give_up_later(self, run_id: str, fault: str) -> None:
+        task = asyncio.create_task(self._give_up(run_id, fault))
+        self._giving_up.add(task)
+        task.add_done_callback(self._giving_up.discard)
+
+    async def _give_up(self, run_id: str, fault: str = "") -> None:
+        environment, replica_id = self._environment, self._lease.replica_id
+        if fault:
+            await environment.clock.sleep(self._limits.poll_seconds)  # a bug must not become a hot loop of claims
+        try:
+            await give_up_run(
+                environment.database,
+                environment.signals,
+                run_id,
+                replica_id,
+                max_crashes=self._limits.max_crashes,
+                fault=fault.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_FAULT_CHARACTERS],
+            )
+        except WakepointError as error:
+            # It is found again as a run that this replica owns and does not execute.
+            _log.warning("a run could not be given up", run_id=run_id, error=error.message)
 
     async def _give_up_strays(self, suspects: frozenset[str]) -> frozenset[str]:
-        """Runs that were claimed but could not be loaded are nobody's: seen twice without an execution, they are
-        given up.
+        """Runs that are this replica's and that it does not execute, because the database went away at the wrong
+        moment: seen twice, they are given up. That counts nothing.
         """
         owned = await owned_runs(self._environment.database, self._lease.replica_id)
         strays = frozenset(owned - self._held.keys())
@@ -150,9 +222,6 @@ class Worker:
             _log.error("a claimed run is not being executed; giving it up", run_id=run_id)
             await self._give_up(run_id)
         return strays - suspects
-
-    def _executing(self) -> int:
-        return sum(not held.execution.resting for held in self._held.values())
 
     def _tell_inbox_changed(self, run_id: str) -> bool:
         held = self._held.get(run_id)
@@ -170,8 +239,7 @@ class Worker:
         """Declared dead: everything held is somebody else's, and only a new identity may claim again."""
         await self._cancel_all()
         await self._lease.halt()
-        self._lost.clear()
-        await self._lease.start(self._lost.set)
+        await self._lease.start(self._lost.set, before_beats=self._lost.clear)
 
     async def _all_ended(self, seconds: float) -> bool:
         tasks = [held.task for held in self._held.values()]
