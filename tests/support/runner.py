@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+
+import asyncpg
 
 from runner_service.app import build_replica
 from runner_service.domain.history import EventType, HistoryEvent
@@ -86,6 +89,53 @@ class Runner:
         """How many lines of a type the log has."""
         return sum(e.event_type is event_type and node_id in (None, e.node_id) for e in await self.log(run_id))
 
+    async def rows(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+        """What the database itself says."""
+        async with self.database.connection() as connection:
+            found: list[asyncpg.Record] = await connection.fetch(statement, *values)
+            return found
+
+    async def waits(self, run_id: str) -> dict[str, bool]:
+        """Whether each waiting node of the run is suspended (else it waits in memory)."""
+        statement = "select node_id, suspend_time is not null as suspended from runner.waits where run_id = $1"
+        return {row["node_id"]: row["suspended"] for row in await self.rows(statement, UUID(run_id))}
+
+    async def until_hot(self, run_id: str, *node_ids: str) -> None:
+        """Wait until these nodes, and no others, wait in memory, and that is committed."""
+
+        async def hot() -> bool:
+            return {n for n, suspended in (await self.waits(run_id)).items() if not suspended} == set(node_ids)
+
+        await eventually(hot)
+
+    async def events(self, run_id: str) -> dict[str, tuple[str, str | None]]:
+        """The state of each trigger event of the run and the reason for it, by event_id, in the order of the inbox."""
+        statement = "select event_id, state, reason from runner.inbox where run_id = $1 order by inbox_seq"
+        return {row["event_id"]: (row["state"], row["reason"]) for row in await self.rows(statement, UUID(run_id))}
+
+    async def attempts(self, run_id: str, node_id: str) -> list[int]:
+        """The attempts with which the node began or resumed."""
+        begun = (EventType.NODE_STARTED, EventType.NODE_RESUMED)
+        return [e.payload["attempt"] for e in await self.log(run_id) if e.node_id == node_id and e.event_type in begun]
+
+    @property
+    def replica_id(self) -> str:
+        return self.replica.worker._lease.replica_id
+
+    async def crash(self) -> None:
+        """End as kill -9 does: nothing is committed, handed back or given up any more, and the lease runs on."""
+        await self.replica.background.stop()
+        await self.replica.worker._cancel_all()
+        await self.replica.worker._lease.halt()
+
+    async def crash_and_expire(self) -> None:
+        """`crash`, and the lease is over already."""
+        await self.crash()
+        await self.rows(
+            "update runner.replicas set lease_expire_time = runner.stamp() - interval '1 second' where replica_id = $1",
+            UUID(self.replica_id),
+        )
+
 
 @asynccontextmanager
 async def runner_on(
@@ -96,11 +146,14 @@ async def runner_on(
     nodes: Sequence[type[Node]] = (),
     clock: Clock | None = None,
     claiming: bool = True,
+    **options: Any,
 ) -> AsyncIterator[Runner]:
-    """A replica on the database; drained at the end. `claiming=False`: only its use-cases, no loops."""
-    settings = Settings.model_validate(
-        {"database_url": dsn, "host": "test-host", "jobs_dir": folder, "drain_seconds": 4}
-    )
+    """A replica on the database; drained at the end, unless it crashed. `claiming=False`: only its use-cases, no loops.
+
+    `options` are settings of the service.
+    """
+    given = {"database_url": dsn, "host": "test-host", "jobs_dir": folder, "drain_seconds": 4}
+    settings = Settings.model_validate(given | options)
     registry = NodeRegistry([*(type_ for type_ in builtin_classes()), *nodes])
     hub = Hub(database, lambda _: None)
     trigger = RecordingTrigger()
@@ -122,7 +175,8 @@ async def runner_on(
     try:
         yield runner
     finally:
-        await replica.drain()
+        if replica.background.running:
+            await replica.drain()
 
 
 def builtin_classes() -> list[type[Node]]:
