@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from wakepoint.chassis.errors import Unavailable, WakepointError
+from wakepoint.chassis.errors import InvalidArgument, Unavailable, WakepointError
 from wakepoint.chassis.protojson import datetime_to_timestamp, python_to_struct
 from wakepoint.chassis.status import from_status
 from wakepoint.trigger.v1 import trigger_pb2 as trigger
@@ -95,6 +95,9 @@ class _Report(Generic[M]):
                 messages[place] = self._convert(item)
             except WakepointError as error:
                 answers[place] = error
+            except (KeyError, TypeError, ValueError) as error:
+                # Written by another version of this service, perhaps; it must not hold back the others.
+                answers[place] = InvalidArgument(f"cannot be told: {error!r}", reason="UNKNOWN_SHAPE")
         away: Unavailable | None = None
         for places in _parcels(messages):
             found = [away] * len(places) if away else await self._send_parcel([messages[place] for place in places])
