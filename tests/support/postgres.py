@@ -65,7 +65,7 @@ def database_of(dsn: str) -> str:
     return urlsplit(dsn).path.lstrip("/")
 
 
-async def lock_waiters(connection: asyncpg.Connection) -> list[int]:
+async def lock_waiters(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) -> list[int]:
     """The backend pids that wait for a lock in this connection's database, at this moment."""
     rows = await connection.fetch(
         "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' order by pid"

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -66,7 +66,7 @@ class Runner:
 
     async def wake(self, run_id: str, node_id: str, payload: Any = None, event_id: str = "") -> WakeResult:
         """Deliver an event."""
-        event = TriggerEvent(event_id or new_id(), "test", "test", payload, datetime.now(UTC))
+        event = TriggerEvent(event_id or new_id(), "test", "test", payload, SystemClock().now())
         return await wake_up(self.database, self.hub, WakeUpRequest(node_id, event, run_id=run_id))
 
     async def get(self, run_id: str) -> RunInFull:
@@ -75,9 +75,10 @@ class Runner:
     async def until(self, run_id: str, *states: RunState, seconds: float = 10) -> Run:
         """Wait until the run is in one of the states."""
 
-        async def reached() -> Run | None:
+        async def reached() -> Run:
             run = (await self.get(run_id)).run
-            return run if run.state in states else None
+            assert run.state in states, (run.state, run.error)
+            return run
 
         return await eventually(reached, seconds)
 
@@ -197,5 +198,5 @@ def edge(source: str, target: str, **names: str) -> dict[str, Any]:
 
 def chain(*nodes: dict[str, Any]) -> dict[str, Any]:
     """A graph whose nodes follow each other."""
-    edges = [edge(a["id"], b["id"]) for a, b in zip(nodes, nodes[1:], strict=False)]
+    edges = [edge(a["id"], b["id"]) for a, b in pairwise(nodes)]
     return {"nodes": list(nodes), "edges": edges}

@@ -8,7 +8,7 @@ import pytest
 from runner_service.domain.history import EventType
 from runner_service.domain.projection import RunState
 from runner_service.domain.runs import Disposition
-from tests.support.runner import Runner, chain, edge, node, runner_on
+from tests.support.runner import Runner, chain, node, runner_on
 from wakepoint.chassis.database import Database
 
 

@@ -13,13 +13,14 @@ from runner_service.usecases.wake_up import WakeUpRequest, wake_up
 from tests.integration.runner.conftest import Replicas
 from tests.support.conditions import eventually
 from tests.support.runner import Runner, chain, node
+from wakepoint.chassis.clock import SystemClock
 from wakepoint.chassis.ids import new_id
 
 MANUAL = chain(node("m", "Manual", inactivity_timeout_seconds=0), node("o", "Output"))
 
 
 async def wake_by_workflow(runner: Runner, event_id: str, workflow_id: str = "w1") -> WakeResult:
-    event = TriggerEvent(event_id, "test", "test", None, datetime.now(UTC))
+    event = TriggerEvent(event_id, "test", "test", None, SystemClock().now())
     return await wake_up(runner.database, runner.hub, WakeUpRequest("m", event, workflow_id=workflow_id))
 
 
