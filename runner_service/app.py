@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -25,7 +26,7 @@ from runner_service.usecases.wake_up import WakeUpRequest, wake_up
 from runner_service.usecases.watch_run import LogWatch
 from runner_service.worker.hot_waits import BoundedHotWaits
 from runner_service.worker.hub import Hub
-from runner_service.worker.jobs import JobKeeper
+from runner_service.worker.jobs import JobKeeper, JobLimits
 from runner_service.worker.lease import Lease
 from runner_service.worker.plans import PlanCache
 from runner_service.worker.replica import Replica
@@ -174,6 +175,9 @@ def build_replica(
             hub,
             settings.host,
             {"subprocess": SubprocessBackend(settings.jobs_dir, settings.job_environment())},
+            JobLimits(
+                kept=timedelta(days=settings.jobs_kept_days), silence=timedelta(seconds=settings.job_host_lost_seconds)
+            ),
         ),
         trigger_service=trigger_service,
         background=background,

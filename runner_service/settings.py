@@ -28,6 +28,10 @@ class Settings(ServiceSettings):
     jobs_dir: Path = Field(
         default_factory=lambda: user_state_path("wakepoint") / "jobs", description="of subprocess jobs"
     )
+    jobs_kept_days: float = Field(default=7.0, ge=0, le=3650, description="files of a subprocess job, after its end")
+    job_host_lost_seconds: float = Field(
+        default=300.0, ge=10, description="without a replica on a machine until its jobs are given up"
+    )
     executing_runs: int = Field(default=200, ge=1, description="runs executing nodes at one time")
     max_hot_waits: int = Field(default=10_000, ge=0, description="waits in memory at one time")
     lease_seconds: float = Field(default=10.0, ge=3, le=3600)
