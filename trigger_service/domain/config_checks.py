@@ -7,12 +7,13 @@ from datetime import datetime
 
 from trigger_service.domain import limits, statuses
 from trigger_service.domain.blueprints import Blueprint, Blueprints
-from trigger_service.domain.configs import NOT_AVAILABLE_YET, OPTIONS, TriggerConfig
+from trigger_service.domain.configs import OPTIONS, TriggerConfig
+from trigger_service.domain.state_options import StateOptions
 from wakepoint.chassis.errors import Violations
 
 MAX_PATTERN_CHARACTERS = 255
 MAX_SOURCES = 100
-_KNOWN_FIELDS = frozenset({"trigger_type", "is_enabled", *OPTIONS, *NOT_AVAILABLE_YET})
+_KNOWN_FIELDS = frozenset({"trigger_type", "is_enabled", *OPTIONS})
 
 
 def check_configs(
@@ -69,7 +70,7 @@ def _check_item(
     if not isinstance(item.get("is_enabled"), bool):
         faults.add(f"{at}.is_enabled", "must be a boolean")
     _check_names(item, at, faults)
-    options = _Options(item, at, faults)
+    options, state = _Options(item, at, faults), StateOptions(item, at, faults)
     checked = TriggerConfig(
         trigger_type=trigger_type,
         is_enabled=item.get("is_enabled") is True,
@@ -78,6 +79,11 @@ def _check_item(
         on_statuses=options.on_statuses(),
         source_experiment_ids=options.sources(),
         expire_time=options.expire_time(),
+        delay=state.delay(),
+        debounce=state.debounce(),
+        max_firings=state.max_firings(),
+        rate_limit=state.rate_limit(),
+        while_paused=state.while_paused(),
     )
     if trigger_type:
         seen.setdefault(trigger_type, checked)
@@ -87,8 +93,6 @@ def _check_names(item: Mapping[str, object], at: str, faults: Violations) -> Non
     for name in item:
         if name not in _KNOWN_FIELDS:
             faults.add(f"{at}.{name}", "is not a field of a trigger configuration")
-        elif name in NOT_AVAILABLE_YET and item[name] is not None:
-            faults.add(f"{at}.{name}", "is not available yet")
 
 
 def _trigger_type(

@@ -78,7 +78,7 @@ def rule(config: TriggerConfig | None, event: JobEvent, facts: Facts, holds: Hol
     if facts.disabled_reason:
         return Ruling(Verdict.TRIGGER_DISABLED, facts.disabled_reason)
     if not config.is_enabled:
-        return Ruling(Verdict.TRIGGER_DISABLED)
+        return Ruling(Verdict.TRIGGER_DISABLED, config.fault)
     if config.expire_time is not None and config.expire_time <= facts.now:
         return Ruling(Verdict.EXPIRED, f"the trigger expired at {config.expire_time.isoformat()}")
     return _rule_on_event(config, event, facts, holds)

@@ -78,7 +78,7 @@ async def of_events(connection: Connection, event_keys: Collection[UUID]) -> dic
     """The firings of each event, oldest first."""
     found: dict[UUID, list[Firing]] = {key: [] for key in event_keys}
     for row in await connection.fetch(_SQL["firings_of_events"], list(event_keys)):
-        found[row["event_key"]].append(Firing.model_validate(dict(row)))
+        found[row["asked_key"]].append(Firing.model_validate(dict(row)))
     return found
 
 

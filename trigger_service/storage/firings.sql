@@ -8,7 +8,15 @@ returning *;
 select * from trigger.firings where firing_id = $1;
 
 -- name: firings_of_events
-select * from trigger.firings where event_key = any ($1::uuid[]) order by firing_id;
+-- Also the firing that an event was folded into, which carries a later one since.
+select f.*, f.event_key as asked_key from trigger.firings as f
+where f.event_key = any ($1::uuid[])
+union all
+select f.*, d.event_key as asked_key
+from trigger.decisions as d
+join trigger.firings as f on f.firing_id = d.firing_id and f.event_key <> d.event_key
+where d.event_key = any ($1::uuid[]) and d.verdict = 'DEBOUNCED'
+order by firing_id;
 
 -- name: list_firings
 select *, coalesce($6::timestamptz, trigger.as_of()) as as_of from trigger.firings

@@ -12,7 +12,7 @@ from trigger_service.domain.matching import Facts, Ruling, Verdict, rule
 from trigger_service.storage import events as event_store
 from trigger_service.storage.events import MatchView, WatchingWorkflow
 from trigger_service.usecases.environment import Environment
-from trigger_service.usecases.report_job_events import matches
+from trigger_service.usecases.record_matches import matches
 
 
 @dataclass(frozen=True, slots=True)

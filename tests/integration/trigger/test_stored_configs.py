@@ -48,8 +48,20 @@ DAMAGED: list[Any] = [
     [TRAIN_ON | {"expire_time": "2027-02-31T00:00:00Z"}],
     [TRAIN_ON | {"expire_time": "9999-12-31T23:59:59Z"}],
     [TRAIN_ON | {"expire_time": 5}],
-    [TRAIN_ON | {"delay": "5s"}],
-    [TRAIN_ON | {"max_firings": 1}],
+    [TRAIN_ON | {"delay": "-5s"}],
+    [TRAIN_ON | {"delay": 5}],
+    [TRAIN_ON | {"delay": "9999999999s"}],
+    [TRAIN_ON | {"debounce": "5s"}],
+    [TRAIN_ON | {"debounce": {"quiet_period": "0s"}}],
+    [TRAIN_ON | {"debounce": {"quiet_period": "5s", "max_wait": "4s"}}],
+    [TRAIN_ON | {"max_firings": "1"}],
+    [TRAIN_ON | {"max_firings": 1.5}],
+    [TRAIN_ON | {"max_firings": 99999999999}],
+    [TRAIN_ON | {"rate_limit": {"max_firings": 0, "window": "60s"}}],
+    [TRAIN_ON | {"rate_limit": {"max_firings": 1}}],
+    [TRAIN_ON | {"rate_limit": []}],
+    [TRAIN_ON | {"while_paused": "WAIT"}],
+    [TRAIN_ON | {"while_paused": ["HOLD"]}],
 ]
 
 

@@ -53,7 +53,7 @@ def test_every_fault_of_every_config_is_told_at_once() -> None:
         {"trigger_type": "NONSENSE", "is_enabled": True},
         {"trigger_type": "EVAL"},
         "GENERATE",
-        {"trigger_type": "EXPORT_MODEL", "is_enabled": True, "on_statuses": ["DONE"], "delay": "5s", "extra": 1},
+        {"trigger_type": "EXPORT_MODEL", "is_enabled": True, "on_statuses": ["DONE"], "delay": "-5s", "extra": 1},
     ]
     assert faults(given) == [
         ("configs[0].is_enabled", "must be a boolean"),
@@ -62,12 +62,12 @@ def test_every_fault_of_every_config_is_told_at_once() -> None:
         ("configs[2].trigger_type", "Invalid trigger_type: NONSENSE"),
         ("configs[3].is_enabled", "must be a boolean"),
         ("configs[4]", "must be a dictionary"),
-        ("configs[5].delay", "is not available yet"),
         ("configs[5].extra", "is not a field of a trigger configuration"),
         (
             "configs[5].on_statuses[0]",
             "must be one of QUEUED, LAUNCHING, RUNNING, COMPLETE, FAILED, STOPPED, CANCELLED, UNAUTHORIZED, DELETED",
         ),
+        ("configs[5].delay", "must not be negative"),
         ("configs", "Missing trigger_type: DOWNLOAD_MODEL, LOAD_MODEL, GENERATE"),
     ]
 
@@ -89,8 +89,8 @@ def test_what_is_no_list_is_refused(given: object) -> None:
         ("source_experiment_ids", ["x"] * 101, "must not be more than 100"),
         ("expire_time", "tomorrow", "must be a time such as 2027-01-31T12:00:00Z"),
         ("expire_time", "2027-01-31T12:00:00", "must be a time such as 2027-01-31T12:00:00Z"),
-        ("max_firings", 3, "is not available yet"),
-        ("while_paused", "HOLD", "is not available yet"),
+        ("max_firings", -3, "must be a whole number from 0 to 2147483647"),
+        ("while_paused", "DROP", "must be one of HOLD, DROP_AND_RECORD"),
     ],
 )
 def test_a_faulty_option_is_named(name: str, value: object, fault: str) -> None:

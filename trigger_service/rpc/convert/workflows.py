@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
 
 from trigger_service.domain.blueprints import Blueprint
-from trigger_service.domain.configs import NOT_AVAILABLE_YET, TriggerConfig
+from trigger_service.domain.configs import TriggerConfig, WhilePaused
 from trigger_service.domain.workflows import Workflow
 from trigger_service.rpc.convert.graphs import graph_from_json, graph_to_json
 from trigger_service.usecases.create_workflow import NewWorkflowRequest
 from wakepoint.chassis.errors import Violations
-from wakepoint.chassis.protojson import check_text, datetime_to_timestamp, timestamp_to_datetime
+from wakepoint.chassis.protojson import check_text, datetime_to_timestamp, timedelta_to_duration, timestamp_to_datetime
 from wakepoint.trigger.v1 import trigger_pb2 as messages
 from wakepoint.trigger.v1 import trigger_service_pb2 as calls
+
+_WHILE_PAUSED = {
+    None: messages.WHILE_PAUSED_UNSPECIFIED,
+    WhilePaused.HOLD: messages.WHILE_PAUSED_HOLD,
+    WhilePaused.DROP_AND_RECORD: messages.WHILE_PAUSED_DROP_AND_RECORD,
+}
 
 
 def new_workflow(request: calls.CreateWorkflowRequest) -> NewWorkflowRequest:
@@ -50,9 +57,34 @@ def config_to_json(config: messages.TriggerConfig, path: str) -> dict[str, Any]:
             found[name] = list(getattr(config, name))
     if config.HasField("expire_time"):
         found["expire_time"] = timestamp_to_datetime(config.expire_time, f"{path}.expire_time").isoformat()
-    given = {field.name for field, _ in config.ListFields()}
-    found |= {name: True for name in NOT_AVAILABLE_YET if name in given}
+    return found | _state_options(config)
+
+
+def _state_options(config: messages.TriggerConfig) -> dict[str, Any]:
+    """The options that need state, as far as they are given. A span that is none stays text that is refused by name."""
+    found: dict[str, Any] = {}
+    if config.HasField("delay"):
+        found["delay"] = _span(config.delay)
+    if config.HasField("debounce"):
+        names = [name for name in ("quiet_period", "max_wait") if config.debounce.HasField(name)]
+        found["debounce"] = {name: _span(getattr(config.debounce, name)) for name in names}
+    if config.max_firings:
+        found["max_firings"] = config.max_firings
+    if config.HasField("rate_limit"):
+        found["rate_limit"] = {"max_firings": config.rate_limit.max_firings}
+        if config.rate_limit.HasField("window"):
+            found["rate_limit"]["window"] = _span(config.rate_limit.window)
+    if config.while_paused:
+        known = messages.WhilePaused.DESCRIPTOR.values_by_number.get(config.while_paused)
+        found["while_paused"] = known.name if known else str(config.while_paused)
     return found
+
+
+def _span(duration: Duration) -> str:
+    try:
+        return duration.ToJsonString()
+    except ValueError:
+        return f"{duration.seconds} s and {duration.nanos} ns"
 
 
 def config_to_message(config: TriggerConfig) -> messages.TriggerConfig:
@@ -64,9 +96,20 @@ def config_to_message(config: TriggerConfig) -> messages.TriggerConfig:
         job_name_pattern=config.job_name_pattern,
         on_statuses=config.on_statuses,
         source_experiment_ids=config.source_experiment_ids,
+        max_firings=config.max_firings,
+        while_paused=_WHILE_PAUSED[config.while_paused],
     )
     if config.expire_time is not None:
         message.expire_time.CopyFrom(datetime_to_timestamp(config.expire_time))
+    if config.delay is not None:
+        message.delay.CopyFrom(timedelta_to_duration(config.delay))
+    if config.debounce is not None:
+        message.debounce.quiet_period.CopyFrom(timedelta_to_duration(config.debounce.quiet_period))
+        if config.debounce.max_wait is not None:
+            message.debounce.max_wait.CopyFrom(timedelta_to_duration(config.debounce.max_wait))
+    if config.rate_limit is not None:
+        message.rate_limit.max_firings = config.rate_limit.max_firings
+        message.rate_limit.window.CopyFrom(timedelta_to_duration(config.rate_limit.window))
     return message
 
 
