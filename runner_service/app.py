@@ -14,6 +14,7 @@ from runner_service.domain.trigger_events import TriggerEvent
 from runner_service.domain.webhooks import MIN_KEY_BYTES, WebhookTarget, WebhookTokens
 from runner_service.http.app import make_app
 from runner_service.http.ports import HookNode
+from runner_service.http.rest import make_rest
 from runner_service.nodes.registry import NodeRegistry
 from runner_service.rpc.servicer import SERVICE_NAME, RunnerServicer, register
 from runner_service.rpc.trigger_client import TriggerClient
@@ -39,6 +40,7 @@ from wakepoint.chassis.metrics import Metrics
 from wakepoint.chassis.migrations import migrate
 from wakepoint.chassis.server import ServiceHost
 from wakepoint.chassis.tasks import Background
+from wakepoint.chassis.transcoder import Transcoder
 from wakepoint.nodes import Webhook
 
 SCHEMA = "runner"
@@ -74,8 +76,10 @@ async def serve(settings: Settings) -> None:
             clock=clock,
             webhook_url=webhooks.url_of,
         )
-        host.add_grpc(SERVICE_NAME, partial(register, servicer))
-        host.mount(_http_app(database, hub, registry, webhooks.tokens, clock))
+        serving = partial(register, servicer)
+        host.add_grpc(SERVICE_NAME, serving)
+        rest = make_rest(serving, host.interceptors, settings.max_message_bytes)
+        host.mount(_http_app(database, hub, registry, webhooks.tokens, clock, rest))
         _listen(settings, hub, background)
         await replica.start()
         host.on_drain(replica.drain)
@@ -117,7 +121,14 @@ async def _open_notifier(settings: Settings, host: ServiceHost) -> Database:
     return database
 
 
-def _http_app(database: Database, hub: Hub, registry: NodeRegistry, tokens: WebhookTokens, clock: Clock) -> Starlette:
+def _http_app(
+    database: Database,
+    hub: Hub,
+    registry: NodeRegistry,
+    tokens: WebhookTokens,
+    clock: Clock,
+    rest: Transcoder | None = None,
+) -> Starlette:
     async def node_of(run_id: str, node_id: str) -> HookNode | None:
         found = await find_hook_node(database, run_id, node_id)
         if found is None:
@@ -127,7 +138,7 @@ def _http_app(database: Database, hub: Hub, registry: NodeRegistry, tokens: Webh
     async def deliver(run_id: str, node_id: str, event: TriggerEvent) -> WakeResult:
         return await wake_up(database, hub, WakeUpRequest(node_id, event, run_id=run_id))
 
-    return make_app(tokens=tokens, registry=registry, node_of=node_of, deliver=deliver, clock=clock)
+    return make_app(tokens=tokens, registry=registry, node_of=node_of, deliver=deliver, clock=clock, rest=rest)
 
 
 def _listen(settings: Settings, hub: Hub, background: Background) -> None:

@@ -11,8 +11,8 @@ import pydantic
 from trigger_service.dispatcher.announcer import Announcer
 from trigger_service.dispatcher.loop import Dispatcher, Pace
 from trigger_service.domain.blueprints import Blueprint, Blueprints, on_offer
-from trigger_service.http.app import Messages, http_app
-from trigger_service.rpc.convert.workflows import blueprint_to_message, workflow_to_message
+from trigger_service.http.app import http_app
+from trigger_service.http.rest import make_rest
 from trigger_service.rpc.runner_client import RunnerClient
 from trigger_service.rpc.servicer import SERVICE_NAME, Servicer, register
 from trigger_service.settings import Settings
@@ -56,8 +56,9 @@ async def serve(settings: Settings) -> None:
             announcer.announce()
 
         env = Environment(database, blueprints, Conditions(), runner, wake_dispatchers, settings.max_depth)
-        host.add_grpc(SERVICE_NAME, partial(register, Servicer(env)))
-        host.mount(http_app(env, Messages(blueprint_to_message, workflow_to_message)))
+        serving = partial(register, Servicer(env))
+        host.add_grpc(SERVICE_NAME, serving)
+        host.mount(http_app(make_rest(env, serving, host.interceptors, settings.max_message_bytes)))
         await host.run()
 
 

@@ -30,6 +30,11 @@ _TABLE: Final[dict[type[errors.WakepointError], tuple[grpc.StatusCode, int]]] = 
 }
 _CLASSES: Final = {code: kind for kind, (code, _) in _TABLE.items()}
 _INTERNAL: Final = (grpc.StatusCode.INTERNAL, 500)
+# No error of ours has these: a call ends with them by itself.
+_HTTP_OF_CODES: Final = {code.value[0]: http for code, http in _TABLE.values()} | {
+    grpc.StatusCode.CANCELLED.value[0]: 499,
+    grpc.StatusCode.DEADLINE_EXCEEDED.value[0]: 504,
+}
 
 
 def code_of(error: BaseException) -> grpc.StatusCode:
@@ -40,6 +45,11 @@ def code_of(error: BaseException) -> grpc.StatusCode:
 def http_status_of(error: BaseException) -> int:
     """The HTTP status for an error; 500 for everything outside the taxonomy."""
     return _row(error)[1]
+
+
+def http_status_of_code(code: int) -> int:
+    """The HTTP status for a gRPC code; 500 for one that nobody here answers with."""
+    return _HTTP_OF_CODES.get(code, 500)
 
 
 def to_status(error: BaseException) -> Status:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -79,6 +79,11 @@ class ServiceHost:
             await _quietly(stop)
         await self._management.stop()
         _log.info("stopped")
+
+    @property
+    def interceptors(self) -> Sequence[grpc.aio.ServerInterceptor[Any, Any]]:
+        """What stands around every RPC, for whoever calls the same methods by another way."""
+        return self._rpc.interceptors
 
     def add_grpc(self, name: str, register: Callable[[grpc.aio.Server], None]) -> None:
         """Serve the gRPC service with the full name `name`; `register` is the generated `add_..._to_server`, bound."""

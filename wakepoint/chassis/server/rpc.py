@@ -29,7 +29,8 @@ class RpcServer:
 
     def __init__(self, settings: ServiceSettings, metrics: Metrics) -> None:
         self._settings = settings
-        self._server = grpc.aio.server(interceptors=[ServerInterceptor(metrics)], options=_options(settings))
+        self.interceptors = [ServerInterceptor(metrics)]
+        self._server = grpc.aio.server(interceptors=self.interceptors, options=_options(settings))
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # the stubs lack it
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._names: list[str] = []

@@ -1,0 +1,32 @@
+"""REST: the service's RPCs over plain HTTP, by their annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from trigger_service.domain.config_checks import check_configs
+from trigger_service.usecases.environment import Environment
+from wakepoint.chassis.errors import FieldViolation, InvalidArgument
+from wakepoint.chassis.transcoder import Interceptors, Register, Special, Transcoder
+from wakepoint.trigger.v1.trigger_service_pb2 import DESCRIPTOR
+
+
+def make_rest(env: Environment, register: Register, interceptors: Interceptors, max_body_bytes: int) -> Transcoder:
+    """The transcoder; `register` adds the servicer's methods to a server."""
+
+    def faults_in_configs(request: Mapping[str, Any]) -> Iterable[FieldViolation]:
+        """What the message cannot even hold is told together with everything that the verb would say of the rest."""
+        try:
+            check_configs(request.get("configs"), env.blueprints, env.conditions.problem_of)
+        except InvalidArgument as error:
+            return error.violations
+        return ()
+
+    return Transcoder(
+        DESCRIPTOR.services_by_name["TriggerService"],
+        register,
+        interceptors,
+        max_body_bytes=max_body_bytes,
+        special={"UpdateTriggerConfigs": Special(explain=faults_in_configs)},
+    )
