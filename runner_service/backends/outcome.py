@@ -33,6 +33,8 @@ def _output(path: Path) -> Any:
     """What the job wrote; None if it wrote nothing. ValueError for what is no JSON or cannot be stored."""
     if not path.exists():
         return None
+    if not path.is_file():
+        raise ValueError("it is not an ordinary file")
     # No more than what is allowed is ever read: the job may have left anything there.
     with path.open("rb") as file:
         text = file.read(MAX_OUTPUT_BYTES + 1)

@@ -21,7 +21,8 @@ from wakepoint.chassis.errors import (
     WakepointError,
 )
 
-BATCH = 500
+# Of events that may have 200 KiB each.
+BATCH = 200
 LEASE = timedelta(seconds=30)
 LONGEST_PAUSE_SECONDS = 60.0
 REFUSED_KEPT = timedelta(days=30)

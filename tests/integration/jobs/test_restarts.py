@@ -195,6 +195,20 @@ async def test_a_job_that_is_cancelled_while_no_runner_lives_is_stopped_by_the_n
     assert processes_of(job_id) == []
 
 
+async def test_a_job_that_is_cancelled_before_it_was_started_never_starts(
+    runner: Runner, runner_dsn: str, tmp_path: Path
+) -> None:
+    async with running(tmp_path, runner_dsn, WAKEPOINT_FAILPOINT="runner.step.after_commit") as process:
+        run_id = await runner.start(counting(tmp_path))
+        await killed(process)
+    job_id = await job_of(runner, run_id)
+    await cancel_run(runner.database, runner.hub, run_id, "enough", None)
+    async with running(tmp_path, runner_dsn):
+        assert (await until_finished(runner, job_id))["status"] == "STOPPED"
+    assert not (tmp_path / "starts").exists()
+    assert await told(runner) == [(1, "LAUNCHING"), (1, "STOPPED")]
+
+
 async def test_a_job_that_was_killed_with_its_supervisor_fails_its_node(
     runner: Runner, runner_dsn: str, tmp_path: Path
 ) -> None:

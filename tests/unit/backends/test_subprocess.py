@@ -131,7 +131,9 @@ async def test_a_killed_job_says_by_what(backend: SubprocessBackend) -> None:
         ("open(os.environ['WAKEPOINT_OUTPUT'],'w').write('[' * 200000)", "recursion"),
         ("open(os.environ['WAKEPOINT_OUTPUT'],'w').write('9' * 5000)", "Exceeds the limit"),
         ("open(os.environ['WAKEPOINT_OUTPUT'],'w').write('\"' + 'x' * 2**20 + '\"')", "more than 1048576 bytes"),
-        ("os.mkdir(os.environ['WAKEPOINT_OUTPUT'])", "Is a directory"),
+        ("os.mkdir(os.environ['WAKEPOINT_OUTPUT'])", "not an ordinary file"),
+        ("os.mkfifo(os.environ['WAKEPOINT_OUTPUT'])", "not an ordinary file"),
+        ("os.symlink('/dev/zero', os.environ['WAKEPOINT_OUTPUT'])", "not an ordinary file"),
     ],
 )
 async def test_output_that_cannot_be_stored_fails_the_job(backend: SubprocessBackend, code: str, why: str) -> None:
