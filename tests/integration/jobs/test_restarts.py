@@ -32,7 +32,8 @@ def counting(folder: Path, **properties: Any) -> dict[str, Any]:
         f"folder=pathlib.Path({str(folder)!r})\n"
         "with open(folder/'starts','a') as f: f.write(f'{os.getpid()}\\n')\n"
         "pathlib.Path('up').write_text('')\n"
-        "while not (folder/'go').exists(): time.sleep(0.01)\n"
+        "end=time.monotonic()+60\n"
+        "while not (folder/'go').exists() and time.monotonic()<end: time.sleep(0.01)\n"
         "json.dump({'ok':True}, open(os.environ['WAKEPOINT_OUTPUT'],'w'))"
     )
     return script(code, **properties)
