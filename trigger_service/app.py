@@ -10,6 +10,7 @@ import pydantic
 
 from trigger_service.dispatcher.announcer import Announcer
 from trigger_service.dispatcher.loop import Dispatcher, Pace
+from trigger_service.dispatcher.upkeep import upkeep
 from trigger_service.domain.blueprints import Blueprint, Blueprints, on_offer
 from trigger_service.http.app import http_app
 from trigger_service.http.rest import make_rest
@@ -49,13 +50,26 @@ async def serve(settings: Settings) -> None:
         firings_due = Poke()
         announcer = await _open_announcer(settings, host)
         dispatcher = Dispatcher(database, runner, firings_due, SystemClock(), random.SystemRandom(), pace_of(settings))
-        _start_loops(settings, host, metrics, dispatcher, announcer, firings_due)
+        background = _start_loops(settings, host, metrics, dispatcher, announcer, firings_due)
 
         def wake_dispatchers() -> None:
             firings_due.poke()
             announcer.announce()
 
-        env = Environment(database, blueprints, Conditions(), runner, wake_dispatchers, settings.max_depth)
+        deliveries_due = Poke()
+        is_shadow = settings.mode == "shadow"
+        env = Environment(
+            database,
+            blueprints,
+            Conditions(),
+            runner,
+            wake_dispatchers,
+            settings.max_depth,
+            deliveries_due=deliveries_due.poke,
+            is_shadow=is_shadow,
+        )
+        for rounds in upkeep(settings, env, runner, deliveries_due, SystemClock()):
+            background.spawn(rounds.name, rounds.run)
         serving = partial(register, Servicer(env))
         host.add_grpc(SERVICE_NAME, serving)
         host.mount(http_app(make_rest(env, serving, host.interceptors, settings.max_message_bytes)))
@@ -101,7 +115,7 @@ def _start_loops(
     dispatcher: Dispatcher,
     announcer: Announcer,
     firings_due: Poke,
-) -> None:
+) -> Background:
     crashes = metrics.counter("loop_crashes", "Background loops that crashed and were started again.", ["loop"])
     metrics.gauge("runner_away", "1 while the runner does not answer.", lambda: float(dispatcher.runner_is_away))
     background = Background(on_crash=lambda name: crashes.labels(name).inc())
@@ -113,6 +127,8 @@ def _start_loops(
         firings_due.poke,
         application_name="wakepoint-trigger-listen",
     )
-    background.spawn("dispatcher", dispatcher.run)
+    if settings.mode == "live":
+        background.spawn("dispatcher", dispatcher.run)
     background.spawn("announcer", announcer.run)
     background.spawn("listener", listener.run)
+    return background

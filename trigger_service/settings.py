@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -33,3 +33,9 @@ class Settings(ServiceSettings):
     dispatch_give_up_after: int = Field(default=5, ge=1)
     dispatch_first_retry: float = Field(default=1.0, gt=0)
     dispatch_longest_retry: float = Field(default=300.0, gt=0)
+    mode: Literal["live", "shadow"] = Field(default="live", description="shadow: match and record, carry nothing out")
+    sweep_poll: float = Field(default=1.0, gt=0, le=60)
+    retention_poll: float = Field(default=300.0, gt=0)
+    keep_history_days: float = Field(default=30.0, gt=0, description="events, decisions and firings")
+    keep_keys_days: float = Field(default=180.0, gt=0, description="what a repeated report is recognised by")
+    keep_requests_days: float = Field(default=30.0, ge=30)

@@ -5,12 +5,15 @@ create role trigger_owner login;
 create role trigger_serving login;
 create role runner_owner login;
 create role runner_serving login;
+-- For legacy systems that write their jobs into trigger.jobs, and may do nothing else: the migrations of trigger_service
+-- give it its rights. It can log in once you want it to: alter role jobs_writer login password '...'.
+create role jobs_writer nologin;
 
 do $$
 begin
     execute format('revoke all on database %I from public', current_database());
     execute format(
-        'grant connect on database %I to trigger_owner, trigger_serving, runner_owner, runner_serving',
+        'grant connect on database %I to trigger_owner, trigger_serving, runner_owner, runner_serving, jobs_writer',
         current_database()
     );
 end

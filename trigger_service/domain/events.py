@@ -37,9 +37,9 @@ def _attributes(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _not_yet(value: timedelta | None) -> timedelta | None:
-    if value is not None:
-        raise ValueError("is not available yet")
+def _heartbeat_timeout(value: timedelta | None) -> timedelta | None:
+    if value is not None and not timedelta(0) < value <= limits.MAX_HEARTBEAT_TIMEOUT:
+        raise ValueError(f"must be longer than 0 and not longer than {limits.MAX_HEARTBEAT_TIMEOUT.days} days")
     return value
 
 
@@ -76,7 +76,7 @@ class JobEvent(BaseModel):
     job_name: Annotated[str, AfterValidator(_job_name)] = ""
     attributes: Annotated[dict[str, Any], AfterValidator(_attributes)] = Field(default_factory=dict)
     occur_time: datetime | None = None
-    heartbeat_timeout: Annotated[timedelta | None, AfterValidator(_not_yet)] = None
+    heartbeat_timeout: Annotated[timedelta | None, AfterValidator(_heartbeat_timeout)] = None
     depth: Annotated[int, Field(ge=0, le=limits.MAX_DEPTH)] = 0
     cause_run_id: Annotated[str, AfterValidator(_optional_identifier)] = ""
     trace_parent: Annotated[str, AfterValidator(_optional_identifier)] = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 
 MAX_ID_BYTES = 255
 MAX_NAME_CHARACTERS = 200
@@ -13,6 +14,8 @@ MAX_JSON_BYTES = 256 * 1024
 MAX_GRAPH_BYTES = 1024 * 1024
 """A graph as JSON text: two of them and their requests still fit into one message to the runner."""
 MAX_BATCH = 1_000
+MAX_HEARTBEAT_TIMEOUT = timedelta(days=366)
+"""How long a running job may be silent at most, if it promises to be heard at all."""
 MAX_DEPTH = 1_000_000
 """Far past any loop limit, far below the end of a 32-bit column."""
 

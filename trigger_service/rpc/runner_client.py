@@ -12,8 +12,11 @@ import structlog
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from trigger_service.domain.concurrency import OnConflict
+from trigger_service.domain.deliveries import Delivery, Told
 from trigger_service.domain.dispatch import Away, Failed, Lease, Outcome, Refused, Started
 from trigger_service.rpc.convert.graphs import graph_from_json
+from trigger_service.rpc.parcels import delivery_parcels, refusal_of
 from trigger_service.usecases.environment import GraphReport
 from wakepoint.chassis.errors import FieldViolation, Unavailable
 from wakepoint.chassis.protojson import python_to_struct
@@ -21,6 +24,8 @@ from wakepoint.chassis.status import from_status
 from wakepoint.runner.v1 import runner_pb2 as runner
 from wakepoint.runner.v1 import runner_service_pb2 as calls
 from wakepoint.runner.v1.runner_service_pb2_grpc import RunnerServiceStub
+from wakepoint.trigger.v1.trigger_pb2 import JobEvent
+from wakepoint.workflow.v1 import execution_pb2 as execution
 from wakepoint.workflow.v1.graph_pb2 import Graph
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
@@ -61,6 +66,9 @@ _NOBODY = frozenset(
         grpc.StatusCode.PERMISSION_DENIED,
     }
 )
+_ON_CONFLICT = {"": execution.ON_CONFLICT_UNSPECIFIED} | {
+    choice.value: execution.OnConflict.Value(f"ON_CONFLICT_{choice}") for choice in OnConflict
+}
 _COUNTED = {code.value[0] for code in _OF_ITS_OWN}
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -100,6 +108,34 @@ class RunnerClient:
             away = bool(outcomes) and isinstance(outcomes[-1], Away)
             outcomes += [Away()] * len(parcel.requests) if away else await self._send(parcel)
         return outcomes
+
+    async def deliver_job_events(self, events: Sequence[Delivery]) -> list[Told]:
+        """Tell of accepted events, in as few messages as fit. One outcome each, in order; never raises for the peer."""
+        told: list[Told] = []
+        for messages in delivery_parcels(events):
+            away = bool(told) and told[-1] is Told.AWAY
+            told += [Told.AWAY] * len(messages) if away else await self._tell(messages)
+        return told
+
+    async def _tell(self, messages: Sequence[JobEvent]) -> list[Told]:
+        try:
+            answer = await self._stub.DeliverJobEvents(
+                calls.DeliverJobEventsRequest(events=messages), timeout=self._deadline
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _NOBODY:
+                return [Told.AWAY] * len(messages)
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                return await self._tell(messages[:middle]) + await self._tell(messages[middle:])
+            return [refusal_of(messages[0], error.code().value[0], error.details() or "")]
+        if len(answer.results) != len(messages):
+            _log.error("the runner answered for another number of job events", sent=len(messages))
+            return [Told.FAILED] * len(messages)
+        return [
+            refusal_of(message, result.error.code, _text(result.error)) if result.HasField("error") else Told.TAKEN
+            for message, result in zip(messages, answer.results, strict=True)
+        ]
 
     async def _send(self, parcel: _Parcel) -> list[Outcome]:
         request = calls.BatchStartRunsRequest(graphs=parcel.graphs, requests=parcel.requests)
@@ -179,12 +215,14 @@ def _request(lease: Lease) -> calls.StartRunRequest:
             trigger_type=lease.trigger_type,
             depth=lease.depth,
         ),
+        concurrency_key=lease.concurrency_key,
+        on_conflict=_ON_CONFLICT[lease.on_conflict],
     )
 
 
 def _outcome(result: calls.BatchStartRunsResult) -> Outcome:
     if not result.HasField("error"):
-        return Started(result.run.run_id)
+        return Started(result.run.run_id, result.disposition == runner.START_RUN_DISPOSITION_SKIPPED)
     text = _text(result.error)
     return Refused(text) if result.error.code in _COUNTED else Failed(text)
 

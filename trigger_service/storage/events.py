@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from trigger_service.domain.configs import TriggerConfig
+from trigger_service.domain.configs import TriggerConfig, WhilePaused
 from trigger_service.domain.events import JobEvent, KnownJob
 from trigger_service.domain.firings import Firing
 from trigger_service.domain.statuses import UNFINISHED
+from trigger_service.storage.decisions import NewDecision
 from wakepoint.chassis import sql
 from wakepoint.chassis.database import Connection
 
@@ -30,6 +31,7 @@ class Candidate:
     graph_hash: str
     paused: bool
     config: TriggerConfig
+    while_paused: WhilePaused = WhilePaused.HOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,17 @@ class MatchView:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be recorded under its own key, with the revision that it was matched against."""
+    """An event to be recorded under its own key, with all that the matcher knew beside it: so it can be asked again.
+
+    `keeps_job`: the job's row is not written, because the event was read from it.
+    """
 
     event_key: UUID
     event: JobEvent
     revision: int
+    match_time: datetime
+    max_depth: int
+    keeps_job: bool = False
 
     @property
     def event_id(self) -> str:
@@ -58,7 +66,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class NewFiring:
-    """A firing to be recorded if its event turns out to be new."""
+    """A firing to be recorded if its event turns out to be new. `delay`: how long it is held, as Postgres reads it."""
 
     firing_id: UUID
     event_key: UUID
@@ -71,6 +79,7 @@ class NewFiring:
     depth: int
     state: str
     held_by: str
+    delay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class Original:
     event_key: UUID | None
     event_id: str
     id_event_key: UUID | None
+    is_purged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,25 @@ async def match_view(connection: Connection, events: Sequence[JobEvent]) -> Matc
         [event.status for event in events],
     )
     assert row is not None
+    return _view(row)
+
+
+async def match_view_at(connection: Connection, revisions: Mapping[str, int], events: Sequence[JobEvent]) -> MatchView:
+    """The same with the configs that were valid at these revisions, one per experiment; whether paused, as of now."""
+    row = await connection.fetchrow(
+        _SQL["match_view_at"],
+        [event.experiment_id for event in events],
+        [event.job_id for event in events],
+        [event.attempt for event in events],
+        [event.job_type for event in events],
+        [event.status for event in events],
+        [revisions[event.experiment_id] for event in events],
+    )
+    assert row is not None
+    return _view(row)
+
+
+def _view(row: Any) -> MatchView:
     candidates: dict[tuple[str, str], list[Candidate]] = {}
     for item in row["candidates"]:
         candidates.setdefault((item["watched_id"], item["trigger_type"]), []).append(_candidate(item))
@@ -118,9 +147,12 @@ async def match_view(connection: Connection, events: Sequence[JobEvent]) -> Matc
 
 
 async def record(
-    connection: Connection, events: Sequence[NewEvent], firings: Sequence[NewFiring]
+    connection: Connection,
+    events: Sequence[NewEvent],
+    firings: Sequence[NewFiring],
+    decisions: Sequence[NewDecision] = (),
 ) -> tuple[frozenset[UUID], list[Firing]]:
-    """Write events, firings and jobs. The keys of the events that were new, and the firings written with them."""
+    """Write events, firings, decisions, jobs. The keys of the events that were new, and the firings written with them."""
     row = await connection.fetchrow(
         _SQL["record_events"],
         [_event_row(new, place) for place, new in enumerate(events)],
@@ -129,6 +161,7 @@ async def record(
             for new in firings
         ],
         _UNFINISHED,
+        [decision.to_row() for decision in decisions],
     )
     assert row is not None
     written = sorted((Firing.model_validate(item) for item in row["firings"]), key=lambda firing: firing.firing_id)
@@ -146,7 +179,7 @@ async def find_originals(connection: Connection, events: Sequence[JobEvent]) -> 
         [event.source for event in events],
         [event.event_id for event in events],
     )
-    return [Original(row["event_key"], row["event_id"] or "", row["id_event_key"]) for row in rows]
+    return [Original(row["event_key"], row["event_id"] or "", row["id_event_key"], row["is_purged"]) for row in rows]
 
 
 async def watching_workflows(connection: Connection, experiment_id: str) -> list[WatchingWorkflow]:
@@ -174,6 +207,7 @@ def _candidate(item: Mapping[str, Any]) -> Candidate:
         item["graph_hash"].removeprefix("\\x"),
         item["paused"],
         TriggerConfig.model_validate(item["config"]),
+        WhilePaused(item["while_paused"]),
     )
 
 
@@ -185,9 +219,18 @@ def _event_row(new: NewEvent, place: int) -> dict[str, Any]:
         "event_id": new.event_id,
         **event.as_job(),
         "occur_time": event.occur_time.isoformat() if event.occur_time else None,
+        "heartbeat_timeout": seconds_text(event.heartbeat_timeout) if event.heartbeat_timeout else None,
         "depth": event.depth,
         "cause_run_id": event.cause_run_id,
         "trace_parent": event.trace_parent,
         "revision": new.revision,
+        "match_time": new.match_time.isoformat(),
+        "max_depth": new.max_depth,
         "place": place,
+        "keeps_job": new.keeps_job,
     }
+
+
+def seconds_text(span: timedelta) -> str:
+    """A span as Postgres reads it in JSON, to the microsecond."""
+    return f"{span // timedelta(microseconds=1)} microseconds"

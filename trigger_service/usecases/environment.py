@@ -30,9 +30,17 @@ class GraphChecker(Protocol):
         ...
 
 
+def _nothing() -> None:
+    """Nobody is to be woken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`firings_due` is called after a commit that queued firings: it wakes the dispatchers of all replicas."""
+    """`firings_due` is called after a commit that queued firings: it wakes the dispatchers of all replicas.
+
+    `deliveries_due`: after one that accepted job events; it wakes what tells them to the runner.
+    `is_shadow`: matches are recorded and never carried out.
+    """
 
     database: Database
     blueprints: Blueprints
@@ -40,6 +48,8 @@ class Environment:
     graphs: GraphChecker
     firings_due: Callable[[], None]
     max_depth: int = 8
+    deliveries_due: Callable[[], None] = _nothing
+    is_shadow: bool = False
 
 
 def known_id(text: str, what: str) -> UUID:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 from uuid import UUID
 
 from trigger_service.domain.events import JobEvent, completed
-from trigger_service.domain.firings import Firing, FiringState
+from trigger_service.domain.firings import Firing
 from trigger_service.domain.limits import MAX_BATCH
-from trigger_service.domain.matching import Facts, Verdict, rule
 from trigger_service.storage import events as event_store
 from trigger_service.storage import firings as firing_store
-from trigger_service.storage.events import Candidate, MatchView, NewEvent, NewFiring, Original
-from trigger_service.usecases.conditions import Conditions
+from trigger_service.storage.events import MatchView, NewEvent, Original
 from trigger_service.usecases.environment import Environment
+from trigger_service.usecases.hear_heartbeats import hear_heartbeats
+from trigger_service.usecases.record_matches import plan_of, record_plan
 from wakepoint.chassis import failpoints
 from wakepoint.chassis.database import Connection
 from wakepoint.chassis.errors import Aborted, AlreadyExists, InvalidArgument, WakepointError
@@ -32,14 +32,21 @@ class Disposition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of one event. For a DUPLICATE id and firings are the first report's."""
+    """What became of one event. For a DUPLICATE id and firings are the first report's.
+
+    `firings_purged`: it was so long ago that what it fired is not kept any more.
+    """
 
     disposition: Disposition
     event_id: str
     firings: Sequence[Firing]
+    firings_purged: bool = False
 
 
 Outcome: TypeAlias = Report | WakepointError
+
+ViewReader: TypeAlias = Callable[[Connection, Sequence[JobEvent]], Awaitable[MatchView]]
+"""What matching needs to know, read in one snapshot."""
 
 
 async def report_job_events(env: Environment, events: Sequence[JobEvent]) -> list[Outcome]:
@@ -52,37 +59,59 @@ async def report_job_events(env: Environment, events: Sequence[JobEvent]) -> lis
         raise InvalidArgument.of("events", f"must not be more than {MAX_BATCH}")
 
     async def work(connection: Connection) -> list[Outcome]:
-        return await _Batch(env, events).record(connection)
+        outcomes = await record_events(env, connection, events, event_store.match_view)
+        heard = [event for event, outcome in zip(events, outcomes, strict=True) if isinstance(outcome, Report)]
+        await hear_heartbeats(connection, heard)
+        return outcomes
 
     outcomes = await env.database.run(work) if events else []
     failpoints.hit("trigger.report.after_commit")
-    if any(isinstance(outcome, Report) and outcome.firings for outcome in outcomes):
-        env.firings_due()
+    wake_loops(env, outcomes)
     return outcomes
+
+
+async def record_events(
+    env: Environment,
+    connection: Connection,
+    events: Sequence[JobEvent],
+    read_view: ViewReader,
+    *,
+    keeps_jobs: bool = False,
+) -> list[Outcome]:
+    """The same inside the caller's transaction, matched against what `read_view` finds.
+
+    `keeps_jobs`: the jobs' rows are the caller's to write.
+    """
+    return await _Batch(env, events, keeps_jobs).record(connection, read_view)
+
+
+def wake_loops(env: Environment, outcomes: Iterable[Outcome]) -> None:
+    """After the commit: have handed over what these reports brought."""
+    accepted = [item for item in outcomes if isinstance(item, Report) and item.disposition is Disposition.ACCEPTED]
+    if any(report.firings for report in accepted):
+        env.firings_due()
+    if accepted:
+        env.deliveries_due()
 
 
 class _Batch:
     """One attempt at recording. Made anew when the transaction has to be repeated."""
 
-    def __init__(self, env: Environment, events: Sequence[JobEvent]) -> None:
+    def __init__(self, env: Environment, events: Sequence[JobEvent], keeps_jobs: bool) -> None:
         self._env = env
         self._events = events
+        self._keeps_jobs = keeps_jobs
         self._outcomes: dict[int, Outcome] = {}
 
-    async def record(self, connection: Connection) -> list[Outcome]:
-        view = await event_store.match_view(connection, self._events)
+    async def record(self, connection: Connection, read_view: ViewReader) -> list[Outcome]:
+        view = await read_view(connection, self._events)
         new = self._complete(view)
-        matched = [firing for event in new.values() for firing in fire(event, view, self._env)]
-        accepted, written = await event_store.record(connection, list(new.values()), matched)
+        recorded = await record_plan(connection, list(new.values()), plan_of(new.values(), view, self._env))
         failpoints.hit("trigger.report.before_commit")
-        fired: dict[UUID, list[Firing]] = {}
-        keys = {firing.firing_id: firing.event_key for firing in matched}
-        for firing in written:
-            fired.setdefault(keys[firing.firing_id], []).append(firing)
         repeated: dict[int, NewEvent] = {}
         for place, event in new.items():
-            if event.event_key in accepted:
-                firings = fired.get(event.event_key, [])
+            if event.event_key in recorded.accepted:
+                firings = recorded.fired.get(event.event_key, [])
                 self._outcomes[place] = Report(Disposition.ACCEPTED, event.event_id, firings)
             else:
                 repeated[place] = event
@@ -102,7 +131,7 @@ class _Batch:
                 continue
             known[event.job_key] = event.as_known_job()
             revision = view.revisions.get(event.experiment_id, 0)
-            new[place] = NewEvent(UUID(new_id()), event, revision)
+            new[place] = NewEvent(UUID(new_id()), event, revision, view.now, self._env.max_depth, self._keeps_jobs)
         return new
 
     async def _recall(self, connection: Connection, repeated: dict[int, NewEvent]) -> None:
@@ -112,43 +141,6 @@ class _Batch:
         firings = await firing_store.of_events(connection, keys)
         for (place, new), original in zip(repeated.items(), originals, strict=True):
             self._outcomes[place] = _answer_repeated(new, original, firings)
-
-
-def fire(new: NewEvent, view: MatchView, env: Environment) -> list[NewFiring]:
-    """The firings that an event causes, by the one matcher."""
-    found = []
-    for candidate, verdict in matches(new.event, view, env.conditions, env.max_depth):
-        held = verdict is Verdict.PAUSED
-        found.append(
-            NewFiring(
-                UUID(new_id()),
-                new.event_key,
-                candidate.workflow_id,
-                candidate.experiment_id,
-                new.event_id,
-                candidate.config.trigger_type,
-                candidate.version,
-                candidate.graph_hash,
-                new.event.depth,
-                (FiringState.HELD if held else FiringState.QUEUED).value,
-                "PAUSE" if held else "",
-            )
-        )
-    return found
-
-
-def matches(
-    event: JobEvent, view: MatchView, conditions: Conditions, max_depth: int
-) -> list[tuple[Candidate, Verdict]]:
-    """The candidates that the event fires, now (MATCHED) or when a pause ends (PAUSED)."""
-    holds = conditions.about(event)
-    found: list[tuple[Candidate, Verdict]] = []
-    for candidate in view.candidates.get((event.experiment_id, event.job_type), ()):
-        facts = Facts(view.now, max_depth, candidate.experiment_id, paused=candidate.paused)
-        verdict = rule(candidate.config, event, facts, holds).verdict
-        if verdict in {Verdict.MATCHED, Verdict.PAUSED}:
-            found.append((candidate, verdict))
-    return found
 
 
 def _answer_repeated(new: NewEvent, original: Original, firings: dict[UUID, list[Firing]]) -> Outcome:
@@ -162,4 +154,4 @@ def _answer_repeated(new: NewEvent, original: Original, firings: dict[UUID, list
     if original.event_key is None:
         # It made way between two statements: what is true now is for the next attempt to find out.
         return Aborted("the event was being removed; report it again")
-    return Report(Disposition.DUPLICATE, original.event_id, firings[original.event_key])
+    return Report(Disposition.DUPLICATE, original.event_id, firings[original.event_key], original.is_purged)

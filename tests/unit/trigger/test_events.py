@@ -35,8 +35,9 @@ def test_attributes_are_bounded_as_json() -> None:
     assert faulty_fields({**SOUND, "attributes": {"x": "y" * 300_000}}) == ["event.attributes"]
 
 
-def test_a_heartbeat_timeout_is_refused_rather_than_ignored() -> None:
-    assert faulty_fields({**SOUND, "heartbeat_timeout": timedelta(seconds=5)}) == ["event.heartbeat_timeout"]
+@pytest.mark.parametrize("seconds", [0, -5, 367 * 86_400])
+def test_a_heartbeat_timeout_that_cannot_be_kept_is_refused(seconds: int) -> None:
+    assert faulty_fields({**SOUND, "heartbeat_timeout": timedelta(seconds=seconds)}) == ["event.heartbeat_timeout"]
 
 
 def test_what_an_event_leaves_empty_is_taken_from_the_known_job() -> None:

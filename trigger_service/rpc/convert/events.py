@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from trigger_service.domain.deliveries import Delivery
 from trigger_service.domain.events import JobEvent, job_event
 from trigger_service.rpc.convert.firings import firing_to_message
 from trigger_service.rpc.convert.workflows import config_to_message
@@ -14,6 +15,7 @@ from wakepoint.chassis.errors import InvalidArgument, Violations, WakepointError
 from wakepoint.chassis.protojson import (
     check_text,
     duration_to_timedelta,
+    python_to_struct,
     struct_to_python,
     timestamp_to_datetime,
 )
@@ -85,6 +87,7 @@ def report_to_message(report: Report) -> calls.ReportJobEventResponse:
         disposition=_DISPOSITIONS[report.disposition],
         event_id=report.event_id,
         firings=[firing_to_message(firing) for firing in report.firings],
+        firings_purged=report.firings_purged,
     )
 
 
@@ -96,7 +99,24 @@ def outcome_to_message(outcome: Outcome) -> calls.BatchReportJobEventsResult:
         disposition=_DISPOSITIONS[outcome.disposition],
         event_id=outcome.event_id,
         firings=[firing_to_message(firing) for firing in outcome.firings],
+        firings_purged=outcome.firings_purged,
     )
+
+
+def delivery_to_message(delivery: Delivery) -> messages.JobEvent:
+    """An accepted event as the runner is told it."""
+    message = messages.JobEvent(
+        **{name: getattr(delivery, name) for name in _TEXTS},
+        attempt=delivery.attempt,
+        attributes=python_to_struct(delivery.attributes, "attributes"),
+    )
+    message.occur_time.FromDatetime(delivery.occur_time)
+    if delivery.heartbeat_timeout is not None:
+        message.heartbeat_timeout.FromTimedelta(delivery.heartbeat_timeout)
+    if delivery.depth or delivery.cause_run_id:
+        message.causation.run_id = delivery.cause_run_id
+        message.causation.depth = delivery.depth
+    return message
 
 
 def decision_to_message(decision: Decision) -> messages.Decision:
