@@ -264,6 +264,7 @@ def _apply_retry(projection: RunProjection) -> None:
         if record.state in (NodeState.FAILED, NodeState.CANCELLED):
             record.state = NodeState.SCHEDULED
             record.failures = 0
+            record.resumed = False
 
 
 def _cancel_nodes(projection: RunProjection) -> None:

@@ -3,20 +3,24 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import grpc
 
 from runner_service.nodes.registry import NodeRegistry
-from runner_service.rpc.convert import events, graphs, node_types, runs, starts, suspended
+from runner_service.rpc.convert import events, graphs, job_events, node_types, publications, runs, starts, suspended
 from runner_service.rpc.convert.requests import check, check_batch
 from runner_service.usecases.cancel_run import cancel_run
+from runner_service.usecases.deliver_job_events import KEPT, deliver_job_events
 from runner_service.usecases.deliver_events import WakeResult
 from runner_service.usecases.get_run import get_run
 from runner_service.usecases.list_node_types import list_node_types
 from runner_service.usecases.list_run_events import list_run_events
 from runner_service.usecases.list_runs import list_runs
 from runner_service.usecases.list_suspended import list_suspended
+from runner_service.usecases.retry_run import retry_run
+from runner_service.usecases.publish_event import publish_event
 from runner_service.usecases.signals import Signals
 from runner_service.usecases.start_runs import start_run, start_runs
 from runner_service.usecases.validate_graph import violations_in
@@ -32,9 +36,6 @@ from wakepoint.runner.v1.runner_service_pb2_grpc import RunnerServiceServicer, a
 SERVICE_NAME = calls.DESCRIPTOR.services_by_name["RunnerService"].full_name
 
 NOT_AVAILABLE_YET = (
-    "DeliverJobEvents",
-    "RetryRun",
-    "PublishEvent",
     "UpdateSuspended",
     "ListTriggerEvents",
     "RedeliverTriggerEvents",
@@ -58,6 +59,7 @@ class RunnerServicer(RunnerServiceServicer):
         log_watch: LogWatch,
         clock: Clock,
         webhook_url: suspended.WebhookUrl,
+        job_events_kept: timedelta = KEPT,
     ) -> None:
         self._database = database
         self._signals = signals
@@ -65,6 +67,7 @@ class RunnerServicer(RunnerServiceServicer):
         self._log_watch = log_watch
         self._clock = clock
         self._webhook_url = webhook_url
+        self._job_events_kept = job_events_kept
 
     async def ValidateGraph(self, request: calls.ValidateGraphRequest, _context: object) -> calls.ValidateGraphResponse:
         graph, unreadable = graphs.graph_of(request.graph)
@@ -83,6 +86,14 @@ class RunnerServicer(RunnerServiceServicer):
         results = await start_runs(self._database, self._signals, self._registry.facts, wanted, shared)
         return starts.results_to_message(results)
 
+    async def DeliverJobEvents(
+        self, request: calls.DeliverJobEventsRequest, _context: object
+    ) -> calls.DeliverJobEventsResponse:
+        check_batch(request.events, "events")
+        told = job_events.job_events_of(request.events, self._clock.now())
+        results = await deliver_job_events(self._database, self._signals, told, self._job_events_kept)
+        return job_events.results_to_message(results)
+
     async def GetRun(self, request: calls.GetRunRequest, _context: object) -> messages.Run:
         check(request, "run_id")
         full = await get_run(self._database, request.run_id, request.experiment_id or None)
@@ -92,6 +103,12 @@ class RunnerServicer(RunnerServiceServicer):
         check(request, "run_id")
         experiment_id = request.experiment_id or None
         run = await cancel_run(self._database, self._signals, request.run_id, request.reason, experiment_id)
+        return runs.run_to_message(run)
+
+    async def RetryRun(self, request: calls.RetryRunRequest, _context: object) -> messages.Run:
+        check(request, "run_id")
+        experiment_id = request.experiment_id or None
+        run = await retry_run(self._database, self._signals, request.run_id, request.reason, experiment_id)
         return runs.run_to_message(run)
 
     async def ListRuns(self, request: calls.ListRunsRequest, _context: object) -> calls.ListRunsResponse:
@@ -120,6 +137,10 @@ class RunnerServicer(RunnerServiceServicer):
         check_batch(request.wake_ups, "wake_ups")
         outcomes = [await self._wake_up_alone(wanted) for wanted in request.wake_ups]
         return calls.BatchWakeUpResponse(results=map(events.outcome_to_message, outcomes))
+
+    async def PublishEvent(self, request: calls.PublishEventRequest, _context: object) -> calls.PublishEventResponse:
+        wanted = publications.publication_of(request, self._clock.now())
+        return publications.published_to_message(await publish_event(self._database, self._signals, wanted))
 
     async def ListSuspended(self, request: calls.ListSuspendedRequest, _context: object) -> calls.ListSuspendedResponse:
         where = suspended.suspended_filter_of(request)

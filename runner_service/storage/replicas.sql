@@ -43,11 +43,12 @@ taken as (
         last_seq = r.last_seq + 2, update_time = runner.stamp()
     from orphaned o
     where r.run_id = o.run_id and r.owner_id = o.owner_id and r.state = 'RUNNING'
-    returning r.run_id, r.last_seq, r.epoch, r.state, o.owner_id as from_replica, r.source
+    returning r.run_id, r.last_seq, r.epoch, r.state, o.owner_id as from_replica, r.source, r.attempt
 ),
 told as (
     insert into runner.outbox (kind, payload)
-    select 'RUN_STATE', jsonb_build_object('firing_id', source ->> 'firing_id', 'run_id', run_id, 'state', state)
+    select 'RUN_STATE', jsonb_build_object('firing_id', source ->> 'firing_id', 'run_id', run_id, 'state', state,
+                                           'attempt', attempt, 'error', $3::jsonb ->> 'message')
     from taken
     where state = 'FAILED' and source ->> 'firing_id' is not null
 ),
@@ -65,7 +66,7 @@ unwaited as (
 ),
 dead as (
     update runner.inbox i
-    set state = 'DEAD_LETTERED', reason = 'the run failed', end_time = runner.stamp()
+    set state = 'DEAD_LETTERED', reason = 'the run has failed', end_time = runner.stamp()
     from taken t
     where i.run_id = t.run_id and t.state = 'FAILED' and i.state = 'PENDING'
 )

@@ -219,6 +219,11 @@ async def cancel_run(connection: Connection, run_id: str, reason: str) -> bool:
     return await connection.fetchval(QUERIES["cancel_run"], UUID(run_id), reason) is not None
 
 
+async def retry_run(connection: Connection, run_id: str, reason: str) -> bool:
+    """Whether the run had failed, and is ready again."""
+    return await connection.fetchval(QUERIES["retry_run"], UUID(run_id), reason) is not None
+
+
 async def recently_cancelled(connection: Connection, within: timedelta) -> set[str]:
     """The runs cancelled in the last `within`."""
     return {str(row["run_id"]) for row in await connection.fetch(QUERIES["recently_cancelled"], within)}

@@ -147,11 +147,12 @@ with cancelled as (
         epoch = epoch + 1, owner_id = null, busy = false, ready_time = null,
         suspended_node_ids = '{}', last_seq = last_seq + 1, end_time = runner.stamp(), update_time = runner.stamp()
     where run_id = $1 and state in ('QUEUED', 'RUNNING', 'SUSPENDED')
-    returning run_id, last_seq, epoch, source
+    returning run_id, last_seq, epoch, source, attempt
 ),
 told as (
     insert into runner.outbox (kind, payload)
-    select 'RUN_STATE', jsonb_build_object('firing_id', source ->> 'firing_id', 'run_id', run_id, 'state', 'CANCELLED')
+    select 'RUN_STATE', jsonb_build_object('firing_id', source ->> 'firing_id', 'run_id', run_id, 'state', 'CANCELLED',
+                                           'attempt', attempt, 'error', $2::text)
     from cancelled
     where source ->> 'firing_id' is not null
 ),
@@ -173,6 +174,28 @@ dead as (
     where i.run_id = c.run_id and i.state = 'PENDING'
 )
 select run_id from cancelled;
+
+-- name: retry_run
+-- A new epoch, so that nobody's late write can meet the new attempt. Only what this very failure dead-lettered is pending
+-- again: other dead letters had reasons of their own.
+with retried as (
+    update runner.runs
+    set state = 'QUEUED', attempt = attempt + 1, epoch = epoch + 1, crashes = 0, error = null, ready_time = runner.stamp(),
+        end_time = null, last_seq = last_seq + 1, update_time = runner.stamp()
+    where run_id = $1 and state = 'FAILED'
+    returning run_id, last_seq, epoch, attempt
+),
+logged as (
+    insert into runner.run_events (run_id, seq, event_type, payload, epoch)
+    select run_id, last_seq, 'RunRetried', jsonb_build_object('reason', $2::text, 'attempt', attempt), epoch from retried
+),
+revived as (
+    update runner.inbox i
+    set state = 'PENDING', reason = null, end_time = null
+    from retried r
+    where i.run_id = r.run_id and i.state = 'DEAD_LETTERED' and i.reason = 'the run has failed'
+)
+select run_id from retried;
 
 -- name: recently_cancelled
 -- What a holder may have missed the notice of; the partial index holds cancelled runs only.

@@ -1,6 +1,6 @@
 """What a node is given when it runs, and what the runner offers it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -16,14 +16,16 @@ class RunInfo:
     input: Any
     create_time: datetime
     depth: int = 0
+    attempt: int = 1
 
     def as_mapping(self) -> dict[str, Any]:
-        """The value of `run` in CEL expressions: run_id, workflow_id, experiment_id, create_time (ISO 8601)."""
+        """The value of `run` in CEL expressions: run_id, workflow_id, experiment_id, create_time (ISO 8601), depth."""
         return {
             "run_id": self.run_id,
             "workflow_id": self.workflow_id,
             "experiment_id": self.experiment_id,
             "create_time": self.create_time.isoformat(),
+            "depth": self.depth,
         }
 
 
@@ -59,6 +61,18 @@ class Host(Protocol):
 
     def record(self, event_type: str, payload: Mapping[str, Any]) -> None:
         """Add a line about this node to the run's log, committed with whatever is committed next."""
+        ...
+
+    def listen(self, topics: Sequence[str] = (), jobs: Mapping[str, Any] | None = None) -> None:
+        """From the next wait on, what is published to these topics comes to the node, until it takes no more events.
+
+        `jobs` does the same for job events: {experiment_id, since (aware), job_types, statuses, job_name_pattern,
+        condition}. What was named before and is not named again is listened to no longer. NodeError.
+        """
+        ...
+
+    async def publish(self, topic: str, event: Mapping[str, Any]) -> int:
+        """Publish `{event_id, payload}` to a topic of the run's experiment, once an event_id; how many nodes it reaches."""
         ...
 
     async def submit_job(self, job: Mapping[str, Any]) -> str:

@@ -252,6 +252,7 @@ class Execution:
             await self._cancel_frames()
         if state.finished and (firing_id := held.projection.source.get("firing_id")):
             payload = {"firing_id": firing_id, "run_id": held.run_id, "state": state.value}
+            payload |= {"attempt": held.projection.attempt, "error": (error or {}).get("message", "")}
             held.draft.outbox = [entry for entry in held.draft.outbox if entry.kind != RUN_STATE]
             held.draft.outbox.append(OutboxEntry(RUN_STATE, payload))
         if not await self._commit(state, busy=False, ending=lines, outputs=outputs, error=error):
@@ -314,6 +315,8 @@ class Execution:
             signals.jobs_changed()
         if draft.outbox:
             signals.outbox_grew()
+        if draft.listening:
+            signals.fan_out_grew()
         if any(wait.wake_time is not None for wait in draft.waits.values()):
             signals.timers_changed()
 

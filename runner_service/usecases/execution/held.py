@@ -60,6 +60,7 @@ class HeldRun:
             input=self.projection.input,
             create_time=self.claimed.create_time,
             depth=int(self.projection.source.get("depth") or 0),
+            attempt=self.projection.attempt,
         )
 
     def release(self, frame: Frame) -> None:
@@ -71,8 +72,14 @@ class HeldRun:
         """Take an event out of the inbox with the next step."""
         self.draft.settled.append(Settled(event.inbox_seq, state, activation, reason))
 
+    def listen(self, frame: Frame) -> None:
+        """Draft what a node that begins to wait listens to."""
+        if frame.listening is not None:
+            self.draft.listen(frame.listening)
+
     def wait_in_memory(self, frame: Frame, wake_time: datetime | None) -> None:
         """Draft the row of a hot wait."""
+        self.listen(frame)
         self.draft.wait(
             NewWait(
                 node_id=frame.graph_node.id,

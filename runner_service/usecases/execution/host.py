@@ -1,7 +1,7 @@
 """What the runner offers a running node (`wakepoint.nodes.Host`)."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +18,11 @@ from runner_service.usecases.execution.frames import Frame, Tell
 from runner_service.usecases.execution.inbox import LocalInbox
 from runner_service.usecases.execution.messages import Recorded, Waits
 from runner_service.usecases.execution.outcomes import storable
+from runner_service.usecases.execution.topics import listening_of, publication_of
+from runner_service.usecases.publish_event import publish
 from wakepoint.chassis.clock import Clock
 from wakepoint.chassis.ids import new_id
-from wakepoint.nodes import NodeError, TriggerInactivityTimeout, Webhook
+from wakepoint.nodes import NodeError, RunInfo, TriggerInactivityTimeout, Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class NodeHost:
     """Of one passage of one node."""
 
     environment: Environment
-    run_id: str
+    run: RunInfo
     frame: Frame
     inbox: LocalInbox
     tell: Tell
@@ -87,24 +89,33 @@ class NodeHost:
         storable(sent.as_node_sees_it(), "event", MAX_EVENT_BYTES)
         if (size := size_of(sent)) > MAX_EVENT_BYTES:
             raise NodeError(f"cannot send an event of {size} bytes: pass a URI instead", retryable=False)
-        wake = Wake(Address(self.run_id, self.frame.graph_node.id), sent)
+        wake = Wake(Address(self.run.run_id, self.frame.graph_node.id), sent)
         (result,) = await deliver_events(self.environment.database, self.environment.signals, [wake])
         if not result.disposition.success and result.disposition is not Disposition.FINISHED:
             raise NodeError(f"the event was not accepted: {result.disposition}")
 
     def webhook(self) -> Webhook:
-        return self.environment.webhook_of(self.run_id, self.frame.graph_node.id)
+        return self.environment.webhook_of(self.run.run_id, self.frame.graph_node.id)
 
     def record(self, event_type: str, payload: Mapping[str, Any]) -> None:
         # By way of the mailbox: the holder may be in the middle of committing a step.
         plain = storable(payload, "record", self.environment.max_state_bytes)
         self.tell(Recorded(Line(EventType(event_type), self.frame.graph_node.id, self.frame.activation, plain)))
 
+    def listen(self, topics: Sequence[str] = (), jobs: Mapping[str, Any] | None = None) -> None:
+        self.frame.listening = listening_of(self.run, self.frame, topics, jobs)
+
+    async def publish(self, topic: str, event: Mapping[str, Any]) -> int:
+        request = publication_of(self.run, topic, event, self.now())
+        published = await publish(self.environment.database, self.environment.signals, request)
+        return published.woken_count
+
     async def submit_job(self, job: Mapping[str, Any]) -> str:
         frame = self.frame
         # The job is only noted here: it starts once the step that suspends its node is committed, so that a crash
         # before that leaves no job behind and a crash after it leaves no second one.
-        key = f"{self.run_id}:{frame.graph_node.id}:{frame.activation}:{frame.failures}"
+        attempt = f"{self.run.attempt}.{frame.failures}"
+        key = f"{self.run.run_id}:{frame.graph_node.id}:{frame.activation}:{attempt}"
         job_id = str(uuid5(NAMESPACE_URL, key))
         frame.jobs.append(
             NewJob(

@@ -27,7 +27,7 @@ def outputs_of(output_names: tuple[str, ...], value: Any, max_bytes: int) -> dic
 def storable(value: Mapping[str, Any], what: str, max_bytes: int) -> dict[str, Any]:
     """The value as plain JSON. NodeError when it is none, or has more than `max_bytes` bytes of it."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise NodeError(f"its {what} cannot be stored as JSON: {error}", retryable=False) from error
     violations = Violations()
