@@ -14,7 +14,7 @@ from wakepoint.chassis.errors import FieldViolation, InvalidArgument, Violations
 from wakepoint.chassis.transcoder import requests
 from wakepoint.chassis.transcoder.headers import put_headers
 from wakepoint.chassis.transcoder.reading import read_message
-from wakepoint.chassis.transcoder.routes import Match
+from wakepoint.chassis.transcoder.routes import WHOLE_BODY, Match
 from wakepoint.chassis.transcoder.streams import Resumable
 from wakepoint.chassis.transcoder.tree import tree_of
 
@@ -39,7 +39,8 @@ async def message_of(match: Match, request: Request, special: Special, max_body_
     content: object = None
     if match.route.body:
         requests.check_is_json(request, body)
-        content = requests.parse_json(body) if body.strip() else {}
+        nothing: object = {} if match.route.body == WHOLE_BODY else None
+        content = requests.parse_json(body) if body.strip() else nothing
     elif body:
         faults.add("body", "must be empty: this method takes what it needs from the path and the query")
     tree = tree_of(match, content, requests.query_of(request), faults)

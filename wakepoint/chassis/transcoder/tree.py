@@ -161,6 +161,6 @@ def _from_text(field: FieldDescriptor, text: str) -> object:
     """A path's or a query's text as JSON; one that is wrong stays text, and reading it will say what is wrong."""
     if field.type == FieldDescriptor.TYPE_BOOL:
         return _TRUTHS.get(text, text)
-    if field.type == FieldDescriptor.TYPE_ENUM and text.removeprefix("-").isdecimal():
+    if field.type == FieldDescriptor.TYPE_ENUM and text.isascii() and text.removeprefix("-").isdecimal():
         return int(text)
     return text
