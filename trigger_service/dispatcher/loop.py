@@ -17,10 +17,12 @@ from uuid import UUID
 
 import structlog
 
-from trigger_service.domain.dispatch import Away, Lease, Outcome, change_of
+from trigger_service.domain.dispatch import Away, Lease, Outcome, Refused, change_of
 from trigger_service.usecases.lease_firings import lease_firings
+from trigger_service.usecases.overlap import Overlap
 from trigger_service.usecases.record_outcomes import record_outcomes
 from trigger_service.usecases.sweep_leases import sweep_leases
+from trigger_service.usecases.turn_off_triggers import turn_off_triggers
 from wakepoint.chassis import failpoints
 from wakepoint.chassis.clock import Clock
 from wakepoint.chassis.database import Database
@@ -67,6 +69,7 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
         self._pace = pace
+        self._overlap = Overlap()
         self._graphs: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._absences = 0
         self._limit = pace.batch
@@ -116,6 +119,7 @@ class Dispatcher:
         count = await sweep_leases(self._database)
         if count:
             _log.warning("leases ran out", firings=count)
+        await self._turn_off()
         return count
 
     async def _turn(self) -> None:
@@ -128,16 +132,30 @@ class Dispatcher:
         await self._sweep_when_due()
 
     async def _dispatch(self, lease_id: UUID, leases: Sequence[Lease]) -> None:
-        graphs = {lease.graph_hash: self._graphs[lease.graph_hash] for lease in leases}
-        outcomes = await self._runner.start_runs(leases, graphs)
+        outcomes = await self._send([self._overlap.prepared(lease) for lease in leases])
         failpoints.hit("trigger.dispatch.sent")
-        self._note_absence(outcomes)
         changes = [
             change_of(lease, outcome, give_up_after=self._pace.give_up_after, delay_of=self._retry_delay)
             for lease, outcome in zip(leases, outcomes, strict=True)
         ]
-        await record_outcomes(self._database, lease_id, changes)
+        recorded = await record_outcomes(self._database, lease_id, leases, changes)
         failpoints.hit("trigger.dispatch.recorded")
+        if recorded.refusals_in_a_row >= self._pace.give_up_after:
+            await self._turn_off()
+
+    async def _send(self, prepared: Sequence[Lease | Refused]) -> list[Outcome]:
+        """What came of each; a firing that cannot even be prepared is its workflow's own refusal."""
+        leases = [item for item in prepared if isinstance(item, Lease)]
+        graphs = {lease.graph_hash: self._graphs[lease.graph_hash] for lease in leases}
+        answers = await self._runner.start_runs(leases, graphs) if leases else []
+        if answers:
+            self._note_absence(answers)
+        remaining = iter(answers)
+        return [next(remaining) if isinstance(item, Lease) else item for item in prepared]
+
+    async def _turn_off(self) -> None:
+        for workflow_id in await turn_off_triggers(self._database, self._pace.give_up_after):
+            _log.warning("a workflow's triggers were turned off", workflow_id=str(workflow_id))
 
     def _note_absence(self, outcomes: Sequence[Outcome]) -> None:
         if isinstance(outcomes[-1], Away):

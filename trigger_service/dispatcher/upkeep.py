@@ -1,16 +1,18 @@
-"""The loops beside the dispatcher: written and silent jobs, telling the runner of events, retention."""
+"""The loops beside the dispatcher: releasing, written and silent jobs, telling the runner of events, retention."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 
 from trigger_service.dispatcher.deliverer import Deliverer, EventReceiver
 from trigger_service.dispatcher.rounds import Rounds
 from trigger_service.dispatcher.sweeper import Sweeper
 from trigger_service.settings import Settings
 from trigger_service.usecases.environment import Environment
+from trigger_service.usecases.release_firings import release_firings
 from trigger_service.usecases.retain import Ages, retain
 from wakepoint.chassis.clock import Clock
 from wakepoint.chassis.errors import InvalidArgument
@@ -29,6 +31,7 @@ def upkeep(
         lease = timedelta(seconds=settings.dispatch_lease)
         deliverer = Deliverer(env.database, receiver, clock, random.SystemRandom(), lease=lease)
         yield Rounds("deliverer", deliverer.deliver_once, deliveries_due, settings.dispatch_poll)
+        yield Rounds("releaser", partial(release_firings, env), Poke(clock), settings.dispatch_poll)
 
     async def retain_once() -> bool:
         await retain(env.database, ages, between=lambda: clock.sleep(_BETWEEN_BATCHES_SECONDS))

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from trigger_service.domain.configs import TriggerConfig
 from trigger_service.domain.events import JobEvent
+from trigger_service.domain.globs import glob_matches
 from trigger_service.domain.statuses import JobStatus
 
 DEFAULT_STATUSES = (JobStatus.COMPLETE.value,)
@@ -88,7 +88,7 @@ def _rule_on_event(config: TriggerConfig, event: JobEvent, facts: Facts, holds: 
     statuses = config.on_statuses or DEFAULT_STATUSES
     if event.status not in statuses:
         return Ruling(Verdict.STATUS_MISMATCH, f"{event.status} is not among {', '.join(statuses)}")
-    if config.job_name_pattern and not fnmatchcase(event.job_name, config.job_name_pattern):
+    if config.job_name_pattern and not glob_matches(event.job_name, config.job_name_pattern):
         return Ruling(Verdict.NAME_MISMATCH, f"{event.job_name!r} does not match {config.job_name_pattern!r}")
     if event.depth > facts.max_depth:
         return Ruling(Verdict.LOOP_LIMIT, f"{event.depth} workflow runs in a row led to this event")

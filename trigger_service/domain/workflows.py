@@ -28,7 +28,7 @@ class Workflow(BaseModel):
     trigger_configs: tuple[TriggerConfig, ...]
     version: int
     edition: int
-    concurrency: dict[str, Any] | None
+    concurrency: Any = None
     adopt_newest: bool
     paused: bool
     disabled_reason: str | None

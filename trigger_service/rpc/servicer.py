@@ -10,16 +10,24 @@ import grpc
 from trigger_service.rpc.convert import events as convert_events
 from trigger_service.rpc.convert import firings as convert_firings
 from trigger_service.rpc.convert import workflows as convert_workflows
+from trigger_service.rpc.convert.explaining import decision_to_message
 from trigger_service.rpc.convert.text import storable
+from trigger_service.rpc.history_methods import HistoryMethods
+from trigger_service.rpc.warnings import tell
+from trigger_service.usecases.cancel_firing import cancel_firing
 from trigger_service.usecases.create_workflow import create_workflow
 from trigger_service.usecases.delete_workflow import delete_workflow
 from trigger_service.usecases.environment import Environment
+from trigger_service.usecases.find_cycle import cycle_warnings
 from trigger_service.usecases.get_workflow import get_workflow
 from trigger_service.usecases.list_firings import list_firings
 from trigger_service.usecases.list_workflows import list_workflows
 from trigger_service.usecases.match_job_event import match_job_event
+from trigger_service.usecases.pause_triggers import pause_triggers
 from trigger_service.usecases.report_job_events import report_job_events
 from trigger_service.usecases.report_run_states import report_run_states
+from trigger_service.usecases.resume_triggers import resume_triggers
+from trigger_service.usecases.retry_firing import retry_firing
 from trigger_service.usecases.run_workflow import run_workflow
 from trigger_service.usecases.update_trigger_configs import update_trigger_configs
 from wakepoint.chassis.errors import Unimplemented, WakepointError
@@ -36,19 +44,10 @@ SERVICE_NAME = calls.DESCRIPTOR.services_by_name["TriggerService"].full_name
 NOT_AVAILABLE_YET = (
     "UpdateWorkflow",
     "BatchUpdateTriggerConfigs",
-    "ExplainEvent",
-    "ExplainWorkflow",
-    "BacktestTriggers",
-    "GetTriggerStats",
-    "RetryFiring",
-    "CancelFiring",
-    "ReplayEvents",
-    "PauseTriggers",
-    "ResumeTriggers",
 )
 
 
-class Servicer(TriggerServiceServicer):
+class Servicer(HistoryMethods, TriggerServiceServicer):
     """The service over gRPC. Methods that do nothing yet say so by name."""
 
     def __init__(self, env: Environment) -> None:
@@ -85,13 +84,14 @@ class Servicer(TriggerServiceServicer):
         return convert_workflows.workflow_to_message(workflow)
 
     async def UpdateTriggerConfigs(
-        self, request: calls.UpdateTriggerConfigsRequest, _context: object
+        self, request: calls.UpdateTriggerConfigsRequest, context: object
     ) -> messages.Workflow:
         storable(request)
         given = convert_workflows.given_configs(request)
         workflow = await update_trigger_configs(
             self._env, request.workflow_id, request.experiment_id, given, request.etag
         )
+        tell(context, await cycle_warnings(self._env, workflow.workflow_id), workflow_id=request.workflow_id)
         return convert_workflows.workflow_to_message(workflow)
 
     async def RunWorkflow(self, request: calls.RunWorkflowRequest, _context: object) -> messages.Firing:
@@ -121,7 +121,7 @@ class Servicer(TriggerServiceServicer):
     async def MatchJobEvent(self, request: calls.MatchJobEventRequest, _context: object) -> calls.MatchJobEventResponse:
         event = convert_events.event_of(request.event)
         decisions = await match_job_event(self._env, event, include_rejected=request.include_rejected)
-        return calls.MatchJobEventResponse(decisions=map(convert_events.decision_to_message, decisions))
+        return calls.MatchJobEventResponse(decisions=map(decision_to_message, decisions))
 
     async def ListFirings(self, request: calls.ListFiringsRequest, _context: object) -> calls.ListFiringsResponse:
         storable(request)
@@ -134,6 +134,29 @@ class Servicer(TriggerServiceServicer):
             request.page_token,
         )
         return calls.ListFiringsResponse(firings=map(convert_firings.firing_to_message, found), next_page_token=token)
+
+    async def RetryFiring(self, request: calls.RetryFiringRequest, _context: object) -> messages.Firing:
+        storable(request)
+        firing = await retry_firing(self._env, request.firing_id, request.experiment_id)
+        return convert_firings.firing_to_message(firing)
+
+    async def CancelFiring(self, request: calls.CancelFiringRequest, _context: object) -> messages.Firing:
+        storable(request)
+        firing = await cancel_firing(self._env, request.firing_id, request.experiment_id)
+        return convert_firings.firing_to_message(firing)
+
+    async def PauseTriggers(self, request: calls.PauseTriggersRequest, _context: object) -> calls.PauseTriggersResponse:
+        storable(request)
+        mode = convert_workflows.while_paused_of(request.while_paused)
+        held = await pause_triggers(self._env, request.workflow_id, request.experiment_id, mode)
+        return calls.PauseTriggersResponse(will_release=map(convert_firings.firing_to_message, held))
+
+    async def ResumeTriggers(
+        self, request: calls.ResumeTriggersRequest, _context: object
+    ) -> calls.ResumeTriggersResponse:
+        storable(request)
+        released = await resume_triggers(self._env, request.workflow_id, request.experiment_id, dry_run=request.dry_run)
+        return calls.ResumeTriggersResponse(will_release=map(convert_firings.firing_to_message, released))
 
     async def ReportRunStates(
         self, request: calls.ReportRunStatesRequest, _context: object

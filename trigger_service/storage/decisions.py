@@ -44,7 +44,7 @@ class NewDecision:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A match of a trigger that debounces or has a limit. `experiment_id`: the workflow's; `watched_id`: the event's."""
+    """A match of a trigger that debounces or is limited. `experiment_id`: the workflow's; `watched_id`: the event's."""
 
     firing_id: UUID
     event_key: UUID

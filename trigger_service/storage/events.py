@@ -92,18 +92,6 @@ class Original:
     is_purged: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WatchingWorkflow:
-    """A live workflow that an experiment's events concern, with all its configs of this moment."""
-
-    workflow_id: UUID
-    experiment_id: str
-    name: str
-    configs: Sequence[TriggerConfig]
-    disabled_reason: str
-    paused: bool
-
-
 async def match_view(connection: Connection, events: Sequence[JobEvent]) -> MatchView:
     """Jobs, revisions and candidate configs for these events, all of one moment."""
     row = await connection.fetchrow(
@@ -152,7 +140,7 @@ async def record(
     firings: Sequence[NewFiring],
     decisions: Sequence[NewDecision] = (),
 ) -> tuple[frozenset[UUID], list[Firing]]:
-    """Write events, firings, decisions, jobs. The keys of the events that were new, and the firings written with them."""
+    """Write events and what hangs on them. The keys of the events that were new, and the firings written with them."""
     row = await connection.fetchrow(
         _SQL["record_events"],
         [_event_row(new, place) for place, new in enumerate(events)],
@@ -180,22 +168,6 @@ async def find_originals(connection: Connection, events: Sequence[JobEvent]) -> 
         [event.event_id for event in events],
     )
     return [Original(row["event_key"], row["event_id"] or "", row["id_event_key"], row["is_purged"]) for row in rows]
-
-
-async def watching_workflows(connection: Connection, experiment_id: str) -> list[WatchingWorkflow]:
-    """Every live workflow that this experiment's events concern, whether it would fire or not."""
-    rows = await connection.fetch(_SQL["current_configs"], experiment_id)
-    return [
-        WatchingWorkflow(
-            row["workflow_id"],
-            row["experiment_id"],
-            row["name"],
-            [TriggerConfig.model_validate(config) for config in row["configs"]],
-            row["disabled_reason"],
-            row["paused"],
-        )
-        for row in rows
-    ]
 
 
 def _candidate(item: Mapping[str, Any]) -> Candidate:

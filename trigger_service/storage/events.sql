@@ -170,13 +170,3 @@ left join trigger.job_events as same_status using (experiment_id, job_id, attemp
 left join trigger.job_events as same_id
     on same_id.experiment_id = r.experiment_id and same_id.source = r.source and same_id.event_id = r.event_id
 order by r.place;
-
--- name: current_configs
--- Every live workflow that an event of this experiment concerns, with all its configs: for explaining refusals.
-select h.configs, coalesce(h.disabled_reason, '') as disabled_reason, w.workflow_id, w.experiment_id, w.name,
-       w.paused or p.experiment_id is not null as paused
-from trigger.config_history as h
-join trigger.workflows as w on w.workflow_id = h.workflow_id
-left join trigger.paused_experiments as p on p.experiment_id = w.experiment_id
-where h.experiment_id = $1 and h.valid_to is null
-order by h.workflow_id;

@@ -74,6 +74,26 @@ async def get(connection: Connection, firing_id: UUID) -> Firing | None:
     return Firing.model_validate(dict(row)) if row else None
 
 
+async def lock(connection: Connection, firing_id: UUID, experiment_id: str) -> Firing | None:
+    """Lock a firing, of this experiment if one is given, until the transaction ends."""
+    row = await connection.fetchrow(_SQL["lock_firing"], firing_id, experiment_id)
+    return Firing.model_validate(dict(row)) if row else None
+
+
+async def queue_again(connection: Connection, firing_id: UUID) -> Firing:
+    """Queue a locked firing that is DEAD or RETRYING; its refusals are counted anew."""
+    row = await connection.fetchrow(_SQL["queue_again"], firing_id)
+    assert row is not None
+    return Firing.model_validate(dict(row))
+
+
+async def cancel(connection: Connection, firing_id: UUID, reason: str) -> Firing:
+    """Cancel a locked firing that no dispatcher holds and the runner does not have."""
+    row = await connection.fetchrow(_SQL["cancel_firing"], firing_id, reason)
+    assert row is not None
+    return Firing.model_validate(dict(row))
+
+
 async def of_events(connection: Connection, event_keys: Collection[UUID]) -> dict[UUID, list[Firing]]:
     """The firings of each event, oldest first."""
     found: dict[UUID, list[Firing]] = {key: [] for key in event_keys}
@@ -93,9 +113,11 @@ async def list_page(
     return [Firing.model_validate(dict(row)) for row in rows], rows[0]["as_of"] if rows else None
 
 
-async def cancel_of_workflow(connection: Connection, workflow_id: UUID, reason: str) -> None:
-    """Cancel whatever of a workflow is not being dispatched yet."""
-    await connection.execute(_SQL["cancel_of_workflow"], workflow_id, reason)
+async def cancel_of_workflow(
+    connection: Connection, workflow_id: UUID, reason: str, *, with_manual: bool = True
+) -> None:
+    """Cancel whatever of a workflow is not being dispatched yet; what was asked for by hand only `with_manual`."""
+    await connection.execute(_SQL["cancel_of_workflow"], workflow_id, reason, with_manual)
 
 
 async def lease_due(connection: Connection, lease_id: UUID, length: timedelta, limit: int) -> tuple[list[Lease], int]:
@@ -110,8 +132,8 @@ async def graphs(connection: Connection, hashes: Collection[str]) -> dict[str, d
     return {row["graph_hash"].hex(): row["graph"] for row in rows}
 
 
-async def record_outcomes(connection: Connection, lease_id: UUID, changes: Sequence[Change]) -> int:
-    """Record what became of leased firings; those whose lease was lost are left as they are. How many were recorded."""
+async def record_outcomes(connection: Connection, lease_id: UUID, changes: Sequence[Change]) -> frozenset[UUID]:
+    """Record what became of leased firings; those whose lease was lost are left as they are. Those recorded."""
     rows = await connection.fetch(
         _SQL["record_outcomes"],
         lease_id,
@@ -123,7 +145,7 @@ async def record_outcomes(connection: Connection, lease_id: UUID, changes: Seque
         [change.refused for change in changes],
         [change.delay for change in changes],
     )
-    return len(rows)
+    return frozenset(row["firing_id"] for row in rows)
 
 
 async def sweep_leases(connection: Connection, limit: int) -> int:
@@ -159,4 +181,5 @@ def _lease(row: Any) -> Lease:
         row["depth"],
         row["attempts"],
         row["refusals"],
+        row["concurrency"],
     )

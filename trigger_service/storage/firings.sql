@@ -7,6 +7,21 @@ returning *;
 -- name: get_firing
 select * from trigger.firings where firing_id = $1;
 
+-- name: lock_firing
+select * from trigger.firings where firing_id = $1 and ($2 = '' or experiment_id = $2) for no key update;
+
+-- name: queue_again
+update trigger.firings
+set state = 'QUEUED', refusals = 0, next_attempt_time = trigger.stamp()
+where firing_id = $1 and state in ('DEAD', 'RETRYING')
+returning *;
+
+-- name: cancel_firing
+update trigger.firings
+set state = 'CANCELLED', last_error = $2, held_by = ''
+where firing_id = $1 and state in ('QUEUED', 'RETRYING', 'HELD', 'DEAD')
+returning *;
+
 -- name: firings_of_events
 -- Also the firing that an event was folded into, which carries a later one since.
 select f.*, f.event_key as asked_key from trigger.firings as f
@@ -28,48 +43,49 @@ order by firing_id desc
 limit $5;
 
 -- name: cancel_of_workflow
--- What is being dispatched just now is left alone: it may have reached the runner already.
+-- What is being dispatched just now is left alone: it may have reached the runner already. What was asked for by hand goes
+-- with the workflow, and not with its triggers.
 with pending as materialized (
     select firing_id from trigger.firings
-    where workflow_id = $1 and state in ('QUEUED', 'RETRYING', 'HELD')
+    where workflow_id = $1 and state in ('QUEUED', 'RETRYING', 'HELD') and ($3 or trigger_type <> 'MANUAL')
     order by firing_id
     for no key update
 )
 update trigger.firings as f
-set state = 'CANCELLED', last_error = $2, lease_id = null, lease_expire_time = null
+set state = 'CANCELLED', last_error = $2, held_by = '', lease_id = null, lease_expire_time = null
 from pending
 where f.firing_id = pending.firing_id and f.state in ('QUEUED', 'RETRYING', 'HELD');
 
 -- name: lease_due
--- Takes due firings for one dispatcher. A match that was under way while its workflow was deleted, or its triggers were
--- turned off, may have come in after those were cancelled: such firings end here.
+-- Takes due firings for one dispatcher. A match that was under way while its workflow was deleted, paused, or its triggers
+-- were turned off, may have come in after those were cancelled or held: such firings end, or are held, here.
 with due as materialized (
-    select firing_id, workflow_id from trigger.firings
+    select firing_id, workflow_id, trigger_type <> 'MANUAL' as is_triggered from trigger.firings
     where state in ('QUEUED', 'RETRYING') and next_attempt_time <= trigger.as_of()
     order by next_attempt_time, firing_id
     limit $3
     for no key update skip locked
 ),
 judged as (
-    select d.firing_id, w.concurrency, w.experiment_id,
+    select d.firing_id, w.concurrency,
            case when w.workflow_id is null or w.delete_time is not null then 'the workflow was deleted'
-                else w.disabled_reason end as obstacle,
-           w.workflow_id is null or w.delete_time is not null as is_gone
+                when d.is_triggered then w.disabled_reason end as obstacle,
+           d.is_triggered and (w.paused or p.experiment_id is not null) as is_paused
     from due as d
     left join trigger.workflows as w on w.workflow_id = d.workflow_id
+    left join trigger.paused_experiments as p on p.experiment_id = w.experiment_id
 ),
 leased as (
     update trigger.firings as f
-    set state = case when is_gone or (obstacle is not null and f.trigger_type <> 'MANUAL')
-                     then 'CANCELLED' else 'DISPATCHING' end,
-        last_error = case when is_gone or (obstacle is not null and f.trigger_type <> 'MANUAL')
-                          then obstacle else f.last_error end,
+    set state = case when j.obstacle is not null then 'CANCELLED' when j.is_paused then 'HELD' else 'DISPATCHING' end,
+        held_by = case when j.obstacle is null and j.is_paused then 'PAUSE' else '' end,
+        last_error = coalesce(j.obstacle, f.last_error),
         lease_id = $1,
         lease_expire_time = trigger.stamp() + $2::interval
     from judged as j
     where f.firing_id = j.firing_id
     returning f.firing_id, f.event_key, f.workflow_id, f.experiment_id, f.event_id, f.trigger_type, f.graph_hash,
-              f.input, f.depth, f.state, f.attempts, f.refusals
+              f.input, f.depth, f.state, f.attempts, f.refusals, j.concurrency
 )
 select l.*, e.job_id, e.attempt as job_attempt, e.job_type, e.job_name, e.status, e.attributes
 from leased as l

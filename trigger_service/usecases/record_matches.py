@@ -58,9 +58,7 @@ def plan_of(events: Iterable[NewEvent], view: MatchView, env: Environment) -> Pl
     return plan
 
 
-def rulings(
-    event: JobEvent, view: MatchView, conditions: Conditions, max_depth: int
-) -> list[tuple[Candidate, Ruling]]:
+def rulings(event: JobEvent, view: MatchView, conditions: Conditions, max_depth: int) -> list[tuple[Candidate, Ruling]]:
     """The matcher's ruling on every candidate."""
     holds = conditions.about(event)
     return [
@@ -88,9 +86,7 @@ def matches(
     ]
 
 
-async def record_plan(
-    connection: Connection, events: Sequence[NewEvent], plan: Plan
-) -> Recorded:
+async def record_plan(connection: Connection, events: Sequence[NewEvent], plan: Plan) -> Recorded:
     """Write events with all that hangs on those that are new: first what needs no counter, then what does."""
     accepted, written = await event_store.record(connection, events, plan.firings, plan.decisions)
     fired: dict[UUID, list[Firing]] = {}

@@ -177,10 +177,10 @@ async def test_a_faulty_update_names_every_fault(service: Harness) -> None:
     workflow_id = await service.workflow()
     given = [
         messages.TriggerConfig(trigger_type="TRAIN"),
-        messages.TriggerConfig(trigger_type="TRAIN", is_enabled=True, max_firings=3),
+        messages.TriggerConfig(trigger_type="TRAIN", is_enabled=True, max_firings=-3),
         messages.TriggerConfig(trigger_type="X", is_enabled=True),
     ]
-    given[1].delay.FromSeconds(5)
+    given[1].delay.FromSeconds(-5)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await service.stub.UpdateTriggerConfigs(
             calls.UpdateTriggerConfigsRequest(workflow_id=workflow_id, configs=given)
@@ -192,8 +192,8 @@ async def test_a_faulty_update_names_every_fault(service: Harness) -> None:
             ("configs", "Missing trigger_type: DOWNLOAD_MODEL, LOAD_MODEL, EXPORT_MODEL, EVAL, GENERATE"),
             ("configs[0].is_enabled", "must be a boolean"),
             ("configs[1].trigger_type", "Duplicate trigger_type: TRAIN"),
-            ("configs[1].delay", "is not available yet"),
-            ("configs[1].max_firings", "is not available yet"),
+            ("configs[1].delay", "must not be negative"),
+            ("configs[1].max_firings", "must be a whole number from 0 to 2147483647"),
             ("configs[2].trigger_type", "Invalid trigger_type: X"),
         ]
     )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 
 from trigger_service.domain.blueprints import Blueprint
+from trigger_service.domain.concurrency import Concurrency, read_concurrency
 from trigger_service.domain.configs import TriggerConfig, WhilePaused
 from trigger_service.domain.workflows import Workflow
 from trigger_service.rpc.convert.graphs import graph_from_json, graph_to_json
 from trigger_service.usecases.create_workflow import NewWorkflowRequest
-from wakepoint.chassis.errors import Violations
+from wakepoint.chassis.errors import InvalidArgument, Violations
 from wakepoint.chassis.protojson import check_text, datetime_to_timestamp, timedelta_to_duration, timestamp_to_datetime
 from wakepoint.trigger.v1 import trigger_pb2 as messages
 from wakepoint.trigger.v1 import trigger_service_pb2 as calls
+from wakepoint.workflow.v1 import execution_pb2 as execution
 
 _WHILE_PAUSED = {
     None: messages.WHILE_PAUSED_UNSPECIFIED,
@@ -35,8 +36,8 @@ def new_workflow(request: calls.CreateWorkflowRequest) -> NewWorkflowRequest:
     return NewWorkflowRequest(request.request_id, request.experiment_id, request.name, graph, configs)
 
 
-def given_configs(request: calls.UpdateTriggerConfigsRequest) -> list[dict[str, Any]]:
-    """The configs of an update as untrusted JSON, to be validated."""
+def given_configs(request: calls.UpdateTriggerConfigsRequest | calls.BacktestTriggersRequest) -> list[dict[str, Any]]:
+    """The configs of a request as untrusted JSON, to be validated."""
     configs = [config_to_json(config, f"configs[{index}]") for index, config in enumerate(request.configs)]
     faults = Violations()
     check_text(configs, "configs", faults)
@@ -113,6 +114,14 @@ def config_to_message(config: TriggerConfig) -> messages.TriggerConfig:
     return message
 
 
+def while_paused_of(number: int) -> WhilePaused:
+    """What a pause does with matches. InvalidArgument for a number that names nothing."""
+    for mode, known in _WHILE_PAUSED.items():
+        if known == number:
+            return mode or WhilePaused.HOLD
+    raise InvalidArgument.of("while_paused", f"must be one of {', '.join(WhilePaused)}")
+
+
 def workflow_to_message(workflow: Workflow) -> messages.Workflow:
     """A workflow as callers see it."""
     message = messages.Workflow(
@@ -128,9 +137,19 @@ def workflow_to_message(workflow: Workflow) -> messages.Workflow:
         disabled_reason=workflow.disabled_reason or "",
         paused=workflow.paused,
     )
-    if workflow.concurrency is not None:
-        json_format.ParseDict(workflow.concurrency, message.concurrency, ignore_unknown_fields=True)
+    concurrency = _readable(workflow.concurrency)
+    if concurrency is not None:
+        message.concurrency.key = concurrency.key
+        message.concurrency.on_conflict = execution.OnConflict.Value(f"ON_CONFLICT_{concurrency.on_conflict}")
     return message
+
+
+def _readable(stored: object) -> Concurrency | None:
+    # A damaged value, which only foreign SQL can have stored, breaks no list; its firings say what is wrong with it.
+    try:
+        return read_concurrency(stored)
+    except ValueError:
+        return None
 
 
 def blueprint_to_message(blueprint: Blueprint) -> messages.TriggerBlueprint:
