@@ -297,7 +297,8 @@ async def _claimed_by(runner: Runner) -> str:
         await connection.execute("lock table runner.runs in share row exclusive mode")
         await connection.execute(
             "insert into runner.runs (run_id, experiment_id, workflow_id, graph_hash, state, last_seq, epoch, owner_id,"
-            " busy) select gen_random_uuid(), 'e1', 'w1', graph_hash, 'RUNNING', 1, 1, $1, true from runner.graphs limit 1",
+            " busy) select gen_random_uuid(), 'e1', 'w1', graph_hash, 'RUNNING', 1, 1, $1, true"
+            " from runner.graphs limit 1",
             UUID(runner.replica_id),
         )
         run_id = await connection.fetchval("select run_id from runner.runs where state = 'RUNNING'")

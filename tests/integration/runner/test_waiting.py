@@ -257,7 +257,8 @@ async def test_a_nested_trigger_waits_anew_in_each_activation_of_the_outer_one(r
 
 async def test_what_joins_two_independent_triggers_runs_once(replica: Replicas) -> None:
     graph = {
-        "nodes": [node("a", "Manual"), node("b", "Manual"), node("sum", "Expression", expression="inputs.a.payload + inputs.b.payload"), node("o", "Output")],
+        "nodes": [node("a", "Manual"), node("b", "Manual"), node("o", "Output"),
+                  node("sum", "Expression", expression="inputs.a.payload + inputs.b.payload")],
         "edges": [edge("a", "sum", target_input="a"), edge("b", "sum", target_input="b"), edge("sum", "o")],
     }  # fmt: skip
     async with replica() as runner:
