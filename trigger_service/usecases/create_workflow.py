@@ -13,6 +13,7 @@ from trigger_service.domain.limits import MAX_GRAPH_BYTES
 from trigger_service.domain.workflows import Workflow, canonical, check_workflow, digest
 from trigger_service.storage import workflows
 from trigger_service.usecases.environment import Environment, not_found
+from trigger_service.usecases.find_cycle import cycle_warnings
 from trigger_service.usecases.requests import RequestKey
 from wakepoint.chassis.database import Connection
 from wakepoint.chassis.errors import InvalidArgument, Unavailable, Violations
@@ -61,7 +62,8 @@ async def create_workflow(env: Environment, request: NewWorkflowRequest) -> tupl
             await workflows.insert(connection, new)
         return await _stored(connection, standing)
 
-    return await env.database.run(work), warnings
+    workflow = await env.database.run(work)
+    return workflow, [*warnings, *await cycle_warnings(env, workflow.workflow_id)]
 
 
 def _check(env: Environment, request: NewWorkflowRequest, faults: Violations) -> list[TriggerConfig]:

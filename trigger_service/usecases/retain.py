@@ -36,11 +36,11 @@ async def retain(
     """
     removed = 0
     for work in (
+        partial(_repeat, partial(_forget, "deliveries", ages.deliveries, batch), batch),
         partial(_walk, partial(_purge_events, ages.history, batch)),
         partial(_walk, partial(_purge_firings, ages.history, batch)),
         partial(_repeat, partial(_forget, "events", ages.keys, batch), batch),
         partial(_repeat, partial(_forget, "requests", ages.requests, batch), batch),
-        partial(_repeat, partial(_forget, "deliveries", ages.deliveries, batch), batch),
         partial(_repeat, partial(_forget, "problems", ages.history, batch), batch),
     ):
         removed += await work(database, between)

@@ -11,8 +11,10 @@ from wakepoint.chassis.ids import new_id
 from wakepoint.runner.v1 import runner_pb2 as messages
 from wakepoint.runner.v1 import runner_service_pb2 as calls
 from wakepoint.runner.v1.runner_service_pb2_grpc import RunnerServiceServicer, add_RunnerServiceServicer_to_server
+from wakepoint.trigger.v1.trigger_pb2 import JobEvent
 
 Refusal = Callable[[calls.StartRunRequest], Status | None]
+EventRefusal = Callable[[JobEvent], Status | None]
 _KNOWN_TYPES = frozenset({"Constant", "Output"})
 
 
@@ -29,6 +31,9 @@ class Peer(RunnerServiceServicer):
         self.refusal: Refusal = lambda _request: None
         self.whole: Callable[[calls.BatchStartRunsRequest], grpc.StatusCode | None] = lambda _request: None
         self.validated = 0
+        self.takes_events = True
+        self.event_refusal: EventRefusal = lambda _event: None
+        self.told: list[list[JobEvent]] = []
         self.port = 0
         self._server: grpc.aio.Server | None = None
 
@@ -73,6 +78,16 @@ class Peer(RunnerServiceServicer):
         if code is not None:
             await context.abort(code, "refused as a whole")
         return calls.BatchStartRunsResponse(results=[self._start(item) for item in request.requests])
+
+    async def DeliverJobEvents(
+        self, request: calls.DeliverJobEventsRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> calls.DeliverJobEventsResponse:
+        if not self.takes_events:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
+        self.told.append(list(request.events))
+        return calls.DeliverJobEventsResponse(
+            results=[calls.DeliverJobEventsResult(error=self.event_refusal(item)) for item in request.events]
+        )
 
     def _start(self, request: calls.StartRunRequest) -> calls.BatchStartRunsResult:
         refused = self.refusal(request)
