@@ -8,10 +8,10 @@ from datetime import datetime
 from trigger_service.domain import limits, statuses
 from trigger_service.domain.blueprints import Blueprint, Blueprints
 from trigger_service.domain.configs import OPTIONS, TriggerConfig
+from trigger_service.domain.globs import MAX_PATTERN_CHARACTERS
 from trigger_service.domain.state_options import StateOptions
 from wakepoint.chassis.errors import Violations
 
-MAX_PATTERN_CHARACTERS = 255
 MAX_SOURCES = 100
 _KNOWN_FIELDS = frozenset({"trigger_type", "is_enabled", *OPTIONS})
 

@@ -8,8 +8,6 @@ from typing import Any
 from trigger_service.domain.deliveries import Delivery
 from trigger_service.domain.events import JobEvent, job_event
 from trigger_service.rpc.convert.firings import firing_to_message
-from trigger_service.rpc.convert.workflows import config_to_message
-from trigger_service.usecases.match_job_event import Decision
 from trigger_service.usecases.report_job_events import Disposition, Outcome, Report
 from wakepoint.chassis.errors import InvalidArgument, Violations, WakepointError
 from wakepoint.chassis.protojson import (
@@ -117,15 +115,3 @@ def delivery_to_message(delivery: Delivery) -> messages.JobEvent:
         message.causation.run_id = delivery.cause_run_id
         message.causation.depth = delivery.depth
     return message
-
-
-def decision_to_message(decision: Decision) -> messages.Decision:
-    """Why a workflow would or would not fire."""
-    return messages.Decision(
-        event_id=decision.event_id,
-        workflow_id=str(decision.workflow_id),
-        workflow_name=decision.workflow_name,
-        verdict=decision.ruling.verdict.value,
-        detail=decision.ruling.detail,
-        config=config_to_message(decision.config) if decision.config else None,
-    )

@@ -10,8 +10,17 @@
     template.render({"run": {"run_id": "r1"}, "inputs": {"n": 1}})  # {"text": "run r1", "n": 2}
 """
 
-from wakepoint.chassis.expressions.engine import MAX_TEXT, Bound, Expressions, Program
+from wakepoint.chassis.expressions.engine import MAX_COST, MAX_TEXT, Bound, Expressions, Program
 from wakepoint.chassis.expressions.problems import ExpressionError, InvalidExpression
 from wakepoint.chassis.expressions.template import Template
 
-__all__ = ["MAX_TEXT", "Bound", "ExpressionError", "Expressions", "InvalidExpression", "Program", "Template"]
+__all__ = [
+    "MAX_COST",
+    "MAX_TEXT",
+    "Bound",
+    "ExpressionError",
+    "Expressions",
+    "InvalidExpression",
+    "Program",
+    "Template",
+]

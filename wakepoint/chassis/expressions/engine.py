@@ -16,7 +16,7 @@ from wakepoint.chassis.expressions.values import Measure, from_cel
 MAX_TEXT = 2_048
 """Longest expression, in characters."""
 
-_MAX_COST = 100_000_000
+MAX_COST = 100_000_000
 """Largest predicted work (see `Shape.cost`): below a second and a few hundred MB for the worst expressions found."""
 
 _MAX_MACRO_DEPTH = 3
@@ -44,6 +44,10 @@ class Program:
         self._compiled = compiled
         self._shape = measured
 
+    def cost(self, values: Bound) -> int:
+        """Upper bound of the work over these values, in the units of which one evaluation may cost 100 million."""
+        return self._shape.cost(values.size, values.longest)
+
     def evaluate(self, values: Mapping[str, object] | Bound) -> Any:
         """The expression's value as JSON can hold it (see `from_cel`).
 
@@ -51,7 +55,7 @@ class Program:
         values that might is refused beforehand. Raises ExpressionError when there is no value.
         """
         bound = values if isinstance(values, Bound) else Bound(values)
-        if self._shape.cost(bound.size, bound.longest) > _MAX_COST:
+        if self.cost(bound) > MAX_COST:
             raise ExpressionError("the expression is too costly for values of this size")
         try:
             result = self._compiled.eval(data=bound.data)
