@@ -44,7 +44,7 @@ def run(line: str, stack: Stack, folder: Path, **variables: str) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", line],
         cwd=folder,
-        env={**os.environ, "PATH": path, **variables},
+        env={**os.environ, "PATH": path, "WAKEPOINT_RUNNER_ADDRESS": ports["50052"], **variables},
         capture_output=True,
         text=True,
         timeout=30,
@@ -57,7 +57,7 @@ def run(line: str, stack: Stack, folder: Path, **variables: str) -> str:
 def commands() -> list[str]:
     """The shell commands of the README, each whole."""
     blocks = "".join(re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL))
-    return [line for line in re.split(r"\n(?=grpcurl|curl)", blocks.strip()) if line]
+    return [line for line in re.split(r"\n(?=grpcurl|curl|wakepoint)", blocks.strip()) if line]
 
 
 def the_command(*words: str) -> str:
@@ -66,9 +66,10 @@ def the_command(*words: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("grpcurl", path=str(Path(sys.executable).parent)) is None, reason="no grpcurl here")
-@pytest.mark.parametrize("way", ["WakeUp", "curl -H"])
+@pytest.mark.parametrize("way", ["WakeUp", "curl -H", "wakepoint approve"])
 def test_the_readmes_lines_lead_from_a_job_to_an_approved_run(stack: Stack, folder: Path, way: str) -> None:
-    experiment, job = f"digits-{way[:4]}", f"job-{way[:4]}"
+    name = way.split(maxsplit=1)[0].lower()
+    experiment, job = f"digits-{name}", f"job-{name}"
     workflow = folder / "workflow.json"
     workflow.write_text(workflow.read_text().replace('"digits"', f'"{experiment}"'))
     run(the_command("CreateWorkflow"), stack, folder)
@@ -77,7 +78,7 @@ def test_the_readmes_lines_lead_from_a_job_to_an_approved_run(stack: Stack, fold
     listing = the_command("ListSuspended").replace('"digits"', f'"{experiment}"')
     (waiting,) = eventually_sync(lambda: json.loads(run(listing, stack, folder)).get("suspended"))
     variables = {"RUN_ID": waiting["run_id"], "WEBHOOK_URL": waiting["metadata"]["webhook_url"]}
-    assert "DELIVERED" in run(the_command(way), stack, folder, **variables)
+    assert re.search("DELIVERED|goes on", run(the_command(way), stack, folder, **variables))
 
     def outputs() -> object:
         found = json.loads(run(the_command("GetRun"), stack, folder, **variables))
@@ -86,8 +87,14 @@ def test_the_readmes_lines_lead_from_a_job_to_an_approved_run(stack: Stack, fold
     assert eventually_sync(outputs) == {"result": f"{job} approved by ada"}
 
 
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_a_decision_on_nothing_says_so_and_fails(stack: Stack, folder: Path, decision: str) -> None:
+    line = f"! wakepoint {decision} 01a20223-adcc-71ab-abba-10d250590121 2>&1"
+    assert "does not exist" in run(line, stack, folder)
+
+
 def test_every_command_of_the_readme_is_run_by_these_tests() -> None:
-    named = ["CreateWorkflow", "ReportJobEvent", "ListSuspended", "WakeUp", "curl -H", "GetRun"]
+    named = ["CreateWorkflow", "ReportJobEvent", "ListSuspended", "WakeUp", "curl -H", "wakepoint approve", "GetRun"]
     assert sorted(the_command(name) for name in named) == sorted(commands())
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from wakepoint.cli.approving import approve, reject
 from wakepoint.cli.demo import demo
 from wakepoint.cli.up import up
 
@@ -19,6 +20,8 @@ app = typer.Typer(
 )
 app.command("up")(up)
 app.command("demo")(demo)
+app.command("approve")(approve)
+app.command("reject")(reject)
 
 
 def _print_version(wanted: bool) -> None:
