@@ -75,6 +75,7 @@ async def serve(settings: Settings) -> None:
             log_watch=log_watch,
             clock=clock,
             webhook_url=webhooks.url_of,
+            job_events_kept=timedelta(hours=settings.job_events_kept_hours),
         )
         serving = partial(register, servicer)
         host.add_grpc(SERVICE_NAME, serving)

@@ -37,6 +37,9 @@ class Settings(ServiceSettings):
     lease_seconds: float = Field(default=10.0, ge=3, le=3600)
     heartbeat_seconds: float = Field(default=2.0, gt=0)
     drain_seconds: float = Field(default=15.0, ge=0, description="for executing nodes, once told to stop")
+    job_events_kept_hours: float = Field(
+        default=24.0, gt=0, le=24 * 366, description="for JobCompleted nodes that begin to wait later"
+    )
     max_crashes: int = Field(default=3, ge=1, description="of its replica, in a row, before a run fails")
 
     def node_files(self) -> list[Path]:

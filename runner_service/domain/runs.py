@@ -1,6 +1,6 @@
 """The records the runner keeps besides the log: runs, waits, the inbox."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +10,8 @@ from runner_service.domain.projection import RunState
 
 TIMER_SOURCE = "wakepoint/timer"
 JOB_SOURCE = "wakepoint/job"
+JOB_EVENTS_SOURCE = "wakepoint/job-events"
+PUBLISH_SOURCE = "wakepoint/publish"
 JOB_EVENT = "JOB_EVENT"
 RUN_STATE = "RUN_STATE"
 
@@ -127,6 +129,7 @@ class SuspendedNode:
     priority: int
     pending_events: int
     health: WaitHealth
+    topics: Sequence[str] = ()
 
     @property
     def key(self) -> str:

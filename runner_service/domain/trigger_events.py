@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from runner_service.domain.projection import RunState
-from runner_service.domain.runs import JOB_SOURCE, TIMER_SOURCE, Disposition
+from runner_service.domain.runs import JOB_EVENTS_SOURCE, JOB_SOURCE, PUBLISH_SOURCE, TIMER_SOURCE, Disposition
 from wakepoint.chassis.errors import FieldViolation
 
 MAX_PENDING_EVENTS = 10_000
@@ -15,13 +15,15 @@ MAX_EVENT_BYTES = 1024 * 1024
 MAX_IDENTITY_BYTES = 500
 """Of source and of event_id: they stand in the keys of indexes."""
 MAX_PRIORITY = 100
-RESERVED_SOURCES = frozenset({TIMER_SOURCE, JOB_SOURCE})
-"""Only the runner itself says that a time has come or that a job has ended; nodes believe it."""
+RESERVED_SOURCES = frozenset({TIMER_SOURCE, JOB_SOURCE, JOB_EVENTS_SOURCE, PUBLISH_SOURCE})
+"""Only the runner itself says that a time has come or a job has ended, and what a node published; nodes believe it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerEvent:
-    """An event with CloudEvents' attributes; its identity is (source, event_id). `occur_time` is aware."""
+    """An event with CloudEvents' attributes; its identity is (source, event_id). `occur_time` is aware. `topic`: where
+    it was published, if it was.
+    """
 
     event_id: str
     source: str
@@ -35,6 +37,7 @@ class TriggerEvent:
     extensions: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     expire_time: datetime | None = None
+    topic: str = ""
 
     def as_node_sees_it(self) -> dict[str, Any]:
         """The mapping a node receives; attributes that were not given are left out."""
@@ -53,8 +56,16 @@ class TriggerEvent:
             "body_base64": self.body_base64,
             "trace_parent": self.trace_parent,
             "extensions": dict(self.extensions),
+            "topic": self.topic,
         }
         return seen | {name: value for name, value in optional.items() if value}
+
+    @classmethod
+    def from_seen(cls, seen: Mapping[str, Any], *, priority: int, expire_time: datetime | None) -> "TriggerEvent":
+        """The event of which `as_node_sees_it` made `seen`."""
+        attributes = {name: value for name, value in seen.items() if name != "timestamp"}
+        attributes["occur_time"] = datetime.fromisoformat(seen["occur_time"])
+        return cls(**attributes, priority=priority, expire_time=expire_time)
 
 
 def faults_of(event: TriggerEvent) -> list[FieldViolation]:

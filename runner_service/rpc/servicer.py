@@ -12,15 +12,15 @@ from runner_service.nodes.registry import NodeRegistry
 from runner_service.rpc.convert import events, graphs, job_events, node_types, publications, runs, starts, suspended
 from runner_service.rpc.convert.requests import check, check_batch
 from runner_service.usecases.cancel_run import cancel_run
-from runner_service.usecases.deliver_job_events import KEPT, deliver_job_events
 from runner_service.usecases.deliver_events import WakeResult
+from runner_service.usecases.deliver_job_events import KEPT, deliver_job_events
 from runner_service.usecases.get_run import get_run
 from runner_service.usecases.list_node_types import list_node_types
 from runner_service.usecases.list_run_events import list_run_events
 from runner_service.usecases.list_runs import list_runs
 from runner_service.usecases.list_suspended import list_suspended
-from runner_service.usecases.retry_run import retry_run
 from runner_service.usecases.publish_event import publish_event
+from runner_service.usecases.retry_run import retry_run
 from runner_service.usecases.signals import Signals
 from runner_service.usecases.start_runs import start_run, start_runs
 from runner_service.usecases.validate_graph import violations_in

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from runner_service.domain.history import Line
+from runner_service.domain.listening import Listening
 from runner_service.domain.projection import RunState
 from runner_service.domain.runs import NewWait, Settled
 from runner_service.storage.encoding import line_json, time_text
@@ -41,7 +42,8 @@ class OutboxEntry:
 class Step:
     """Everything that one commit changes about a run. `state` is the run's state afterwards.
 
-    A guarded step commits only while `seen_inbox_seq` is the last event in the run's inbox.
+    A guarded step commits only while `seen_inbox_seq` is the last event in the run's inbox. `listening` is what nodes
+    register with it, `not_listening` who takes no more events; `commit_steps` alone does not see to these two.
     """
 
     run_id: str
@@ -59,6 +61,8 @@ class Step:
     suspended_node_ids: Sequence[str] = ()
     jobs: Sequence[NewJob] = ()
     outbox: Sequence[OutboxEntry] = ()
+    listening: Sequence[Listening] = ()
+    not_listening: Sequence[str] = ()
     outputs: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = field(default=None)
 

@@ -32,7 +32,9 @@ select w.run_id, r.workflow_id, r.experiment_id, w.node_id, w.node_type, w.reaso
        w.suspend_time, w.wake_time, w.priority,
        (select count(*) from runner.inbox i
         where i.run_id = w.run_id and i.node_id = w.node_id and i.state = 'PENDING') as pending_events,
-       case when w.wake_time <= runner.as_of() then 'OVERDUE' else 'OK' end as health
+       case when w.wake_time <= runner.as_of() then 'OVERDUE' else 'OK' end as health,
+       array(select t.topic from runner.topic_waits t
+             where t.run_id = w.run_id and t.node_id = w.node_id order by t.topic) as topics
 from runner.waits w
 join runner.runs r on r.run_id = w.run_id
 where ($1::text is null or r.experiment_id = $1)

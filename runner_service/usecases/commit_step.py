@@ -6,6 +6,7 @@ from enum import Enum, auto
 from runner_service.domain.projection import RunState
 from runner_service.storage import steps
 from runner_service.storage.steps import Step
+from runner_service.usecases.register_waits import commit_listening_step
 from wakepoint.chassis import failpoints
 from wakepoint.chassis.clock import Clock
 from wakepoint.chassis.database import Database
@@ -29,10 +30,9 @@ async def commit_step(database: Database, clock: Clock, step: Step, holds_lease:
     failpoints.hit("runner.step.before_commit")
     while True:
         try:
-            async with database.connection() as connection:
-                if await steps.commit_steps(connection, [step]):
-                    failpoints.hit("runner.step.after_commit")
-                    return Committed.YES
+            if await _commit(database, step):
+                failpoints.hit("runner.step.after_commit")
+                return Committed.YES
             return await _why_refused(database, step)
         except (Unavailable, TransactionConflict):
             # The connection may have broken after the commit: the fence tells, since a second try of a committed step
@@ -40,6 +40,13 @@ async def commit_step(database: Database, clock: Clock, step: Step, holds_lease:
             if not holds_lease():
                 return Committed.LOST
             await clock.sleep(RETRY_SECONDS)
+
+
+async def _commit(database: Database, step: Step) -> bool:
+    if step.listening or step.not_listening:
+        return await commit_listening_step(database, step)
+    async with database.connection() as connection:
+        return bool(await steps.commit_steps(connection, [step]))
 
 
 async def _why_refused(database: Database, step: Step) -> Committed:

@@ -31,6 +31,10 @@ class Signals(Protocol):
         """There is something to tell trigger_service."""
         ...
 
+    def fan_out_grew(self) -> None:
+        """A published event is to be put into inboxes."""
+        ...
+
     def timers_changed(self) -> None:
         """A wait has got a time."""
         ...

@@ -31,6 +31,7 @@ class Hub:
         self.timers = Poke()
         self.jobs = Poke()
         self.outbox = Poke()
+        self.fan_out = Poke()
         self.on_inbox_changed: Callable[[str], bool] = lambda _: False
         self.on_cancelled: Callable[[str], bool] = lambda _: False
 
@@ -63,6 +64,10 @@ class Hub:
         """See Signals."""
         self.outbox.poke()
 
+    def fan_out_grew(self) -> None:
+        """See Signals."""
+        self.fan_out.poke()
+
     def timers_changed(self) -> None:
         """See Signals."""
         self.timers.poke()
@@ -77,7 +82,7 @@ class Hub:
 
     def look_at_everything(self) -> None:
         """After a (re)connection, when notifications may have been missed."""
-        for poke in (self.ready, self.timers, self.jobs, self.outbox):
+        for poke in (self.ready, self.timers, self.jobs, self.outbox, self.fan_out):
             poke.poke()
 
     async def run(self) -> None:

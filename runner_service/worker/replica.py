@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from runner_service.usecases.deliver_outbox import TriggerService
+from runner_service.worker.fan_out import keep_fanning_out
 from runner_service.worker.hub import Hub
 from runner_service.worker.jobs import JobKeeper
 from runner_service.worker.outbox import keep_delivering
@@ -32,6 +33,7 @@ class Replica:
             "notify": self.hub.run,
             "timers": lambda: keep_firing(self.database, self.hub),
             "jobs": self.jobs.run,
+            "fan_out": lambda: keep_fanning_out(self.database, self.hub),
             "outbox": lambda: keep_delivering(self.database, self.trigger_service, self.hub),
         }
         for name, loop in loops.items():

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,6 +44,8 @@ class NodeHost:
         self.arrived = asyncio.Event()
         self.records: list[tuple[str, dict[str, Any]]] = []
         self.jobs: list[dict[str, Any]] = []
+        self.listening: list[tuple[list[str], dict[str, Any] | None]] = []
+        self.published: list[tuple[str, dict[str, Any]]] = []
         self.hot_waits: list[tuple[float | None, datetime | None]] = []
         self.activation = 1
         self._fired: set[str] = set()
@@ -108,6 +110,17 @@ class NodeHost:
 
     def record(self, event_type: str, payload: Mapping[str, Any]) -> None:
         self.records.append((event_type, dict(payload)))
+
+    def listen(self, topics: Sequence[str] = (), jobs: Mapping[str, Any] | None = None) -> None:
+        self.listening.append((list(topics), None if jobs is None else dict(jobs)))
+
+    def deliver_published(self, topic: str, event_id: str, payload: Any) -> None:
+        self.deliver(event_id, payload)
+        self.pending[-1]["topic"] = topic
+
+    async def publish(self, topic: str, event: Mapping[str, Any]) -> int:
+        self.published.append((topic, dict(event)))
+        return 0
 
     async def submit_job(self, job: Mapping[str, Any]) -> str:
         self.jobs.append(dict(job))

@@ -72,7 +72,7 @@ class Host(Protocol):
         ...
 
     async def publish(self, topic: str, event: Mapping[str, Any]) -> int:
-        """Publish `{event_id, payload}` to a topic of the run's experiment, once an event_id; how many nodes it reaches."""
+        """Publish `{event_id, payload}` to a topic of the run's experiment, once an id; how many nodes it reaches."""
         ...
 
     async def submit_job(self, job: Mapping[str, Any]) -> str:

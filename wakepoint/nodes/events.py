@@ -7,7 +7,8 @@ from typing import Any
 TriggerEvent = dict[str, Any]
 """`{event_id, source, type, payload, timestamp, occur_time}`; the times are ISO 8601 text, and both are the same.
 
-There may also be `subject`, `content_type`, `body_base64`, `trace_parent` and `extensions`.
+There may also be `subject`, `content_type`, `body_base64`, `trace_parent`, `extensions`, and the `topic` that the event
+was published to.
 """
 
 TIMER_SOURCE = "wakepoint/timer"

@@ -80,6 +80,7 @@ def suspended_to_message(node: SuspendedNode, webhook_url: WebhookUrl) -> messag
         metadata=struct_or_none(metadata),
         suspend_time=time_or_none(node.suspend_time),
         wake_time=time_or_none(node.wake_time),
+        topics=node.topics,
         priority=node.priority,
         pending_events=node.pending_events,
         health=HEALTHS[node.health],

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner_service.domain.history import Line
+from runner_service.domain.listening import Listening
 from runner_service.domain.projection import RunProjection, RunState, apply
 from runner_service.domain.runs import ClaimedRun, NewWait, Settled
 from runner_service.storage.steps import NewJob, OutboxEntry, Step
@@ -26,6 +27,8 @@ class Draft:
         self.settled: list[Settled] = []
         self.jobs: list[NewJob] = []
         self.outbox: list[OutboxEntry] = []
+        self.listening: dict[str, Listening] = {}
+        self.not_listening: set[str] = set()
 
     @property
     def empty(self) -> bool:
@@ -43,9 +46,20 @@ class Draft:
         self.waits[wait.node_id] = wait
 
     def unwait(self, node_id: str) -> None:
-        """Take the node's wait away."""
+        """Take the node's wait away. What it listens to since an earlier step it listens to still."""
         self.waits.pop(node_id, None)
+        self.listening.pop(node_id, None)
         self.unwaited.add(node_id)
+
+    def listen(self, listening: Listening) -> None:
+        """Register what the node listens to, together with its wait."""
+        self.not_listening.discard(listening.node_id)
+        self.listening[listening.node_id] = listening
+
+    def stop_listening(self, node_id: str) -> None:
+        """The node takes no more events."""
+        self.listening.pop(node_id, None)
+        self.not_listening.add(node_id)
 
     def as_step(
         self,
@@ -79,6 +93,9 @@ class Draft:
             suspended_node_ids=[] if state.finished else self._projection.suspended_nodes(),
             jobs=tuple(self.jobs),
             outbox=tuple(self.outbox),
+            # A finished run listens to nothing: the database sees to that.
+            listening=() if state.finished else tuple(self.listening.values()),
+            not_listening=() if state.finished else tuple(self.not_listening),
             outputs=outputs,
             error=error,
         )

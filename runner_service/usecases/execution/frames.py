@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from runner_service.domain.graph import GraphNode
+from runner_service.domain.listening import Listening
 from runner_service.domain.runs import InboxEvent
 from runner_service.storage.steps import NewJob
 from runner_service.usecases.execution.messages import GaveUp, Message, Raised, Returned
@@ -22,7 +23,8 @@ Tell = Callable[[Message], None]
 class Frame:
     """One passage of one node. `taken` are the events its outcome will use up; of these `ungiven` were not asked for
     yet (the one that woke the node). `arrival` is set while the node waits in memory. `jobs` start once the node
-    suspends. `room()` is how many events the passage may take at all; None: any number.
+    suspends. `room()` is how many events the passage may take at all; None: any number. `listening` is registered
+    with the next wait.
     """
 
     graph_node: GraphNode
@@ -41,6 +43,7 @@ class Frame:
     wake_time: datetime | None = None
     retry: asyncio.Task[None] | None = None
     room: Callable[[], int | None] = lambda: None
+    listening: Listening | None = None
 
     @property
     def carried(self) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from runner_service.domain.scheduling import (
     following,
     inputs_of,
     takes_no_more,
+    wants_more,
 )
 from runner_service.storage.steps import OutboxEntry
 from runner_service.usecases.execution.frames import Frame, outcome_of, run_frame
@@ -121,6 +122,7 @@ async def complete(held: HeldRun, frame: Frame, value: Any) -> None:
     if frame.node_class.kind != "work" or held.projection.nodes[node_id][activation].reason:
         held.draft.unwait(node_id)
         close(held, node_id)
+    stop_listening(held, frame)
     await advance(held, following(held.plan, held.projection, node_id, activation))
 
 
@@ -130,6 +132,14 @@ def close(held: HeldRun, node_id: str) -> None:
         held.closed.append(node_id)
     if node_id in held.closed:
         dead_letter(held, held.inbox.remaining(node_id), "its node takes no more events")
+
+
+def stop_listening(held: HeldRun, frame: Frame) -> None:
+    """A node that completed hears of topics no more, unless it is a trigger that wants further events."""
+    node_id = frame.graph_node.id
+    record = held.projection.nodes[node_id][frame.activation]
+    if frame.listening is not None and not (node_id in held.plan.triggers and wants_more(held.plan, node_id, record)):
+        held.draft.stop_listening(node_id)
 
 
 def fail(held: HeldRun, frame: Frame, error: BaseException) -> None:
@@ -174,6 +184,7 @@ def suspend(held: HeldRun, frame: Frame, suspension: NodeSuspended) -> None:
     for event in frame.taken:
         held.settle(event, TriggerEventState.CONSUMED, activation, None)
     held.draft.add(node_suspended(node_id, activation, suspension.reason, state, metadata, suspension.wake_time))
+    held.listen(frame)
     held.draft.wait(
         NewWait(
             node_id=node_id,
@@ -267,7 +278,7 @@ def _bind(held: HeldRun, frame: Frame) -> tuple[Node, Context]:
     graph_node, activation = frame.graph_node, frame.activation
     inputs, _ = inputs_of(held.plan, held.projection, graph_node.id, activation)
     record = held.projection.record(graph_node.id, activation)
-    host = NodeHost(held.environment, held.run_id, frame, held.inbox, held.tell, lambda: held.draining)
+    host = NodeHost(held.environment, held.info(), frame, held.inbox, held.tell, lambda: held.draining)
     context = Context(
         node_id=graph_node.id,
         activation=activation,

@@ -27,10 +27,15 @@ BUILTIN_TYPES = {
     "Delay",
     "Expression",
     "Interval",
+    "JobCompleted",
     "Manual",
     "Output",
+    "PublishEvent",
     "RunJob",
     "Schedule",
+    "Topic",
+    "WaitForAll",
+    "WaitForAny",
     "Webhook",
 }
 
@@ -71,7 +76,7 @@ def test_descriptions_are_sorted_and_hold_kind_inputs_and_outputs(registry: Node
 def test_only_branch_and_approval_give_a_value_on_one_of_several_outputs(registry: NodeRegistry) -> None:
     assert {name for name, facts in registry.facts.items() if facts.exclusive_outputs} == {"Approval", "Branch"}
     triggers = {name for name, facts in registry.facts.items() if facts.is_trigger}
-    assert triggers == {"Approval", "Interval", "Manual", "Schedule", "Webhook"}
+    assert triggers == {"Approval", "Interval", "JobCompleted", "Manual", "Schedule", "Topic", "Webhook"}
 
 
 def test_the_facts_validate_a_whole_graph(registry: NodeRegistry) -> None:
