@@ -39,6 +39,7 @@ class Service:
     database: Database
     hub: Hub
     log_watch: LogWatch
+    servicer: RunnerServicer
 
     async def start(self, graph: Mapping[str, Any], **fields: Any) -> str:
         """Start a run; its id."""
@@ -73,7 +74,7 @@ async def serving(
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Service(RunnerServiceStub(channel), database, hub, log_watch)
+        yield Service(RunnerServiceStub(channel), database, hub, log_watch, servicer)
     await server.stop(None)
 
 
