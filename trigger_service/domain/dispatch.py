@@ -80,7 +80,7 @@ def change_of(lease: Lease, outcome: Outcome, *, give_up_after: int, delay_of: C
     """What an outcome makes of a firing. `delay_of` says how long to wait after the nth attempt."""
     match outcome:
         case Started(run_id, is_skipped):
-            error = f"skipped: a run with the key {lease.concurrency_key} is unfinished" if is_skipped else ""
+            error = "skipped: another run with its concurrency key is unfinished" if is_skipped else ""
             return Change(lease.firing_id, FiringState.DISPATCHED, run_id=run_id, error=error)
         case Refused(message):
             dead = lease.refusals + 1 >= give_up_after

@@ -21,7 +21,7 @@ _KNOWN_TYPES = frozenset({"Constant", "Output"})
 class Peer(RunnerServiceServicer):
     """Starts one run per request_id, whatever is sent how often, and remembers every call.
 
-    `refusal` may refuse single requests; `whole` refuses a call as a whole.
+    `refusal` may refuse single requests; `whole` refuses a call as a whole; `skips` says whose key is taken.
     """
 
     def __init__(self) -> None:
@@ -29,6 +29,7 @@ class Peer(RunnerServiceServicer):
         self.requests: dict[str, calls.StartRunRequest] = {}
         self.batches: list[calls.BatchStartRunsRequest] = []
         self.refusal: Refusal = lambda _request: None
+        self.skips: Callable[[calls.StartRunRequest], bool] = lambda _request: False
         self.whole: Callable[[calls.BatchStartRunsRequest], grpc.StatusCode | None] = lambda _request: None
         self.validated = 0
         self.takes_events = True
@@ -93,6 +94,9 @@ class Peer(RunnerServiceServicer):
         refused = self.refusal(request)
         if refused is not None:
             return calls.BatchStartRunsResult(error=refused)
+        if self.skips(request):
+            self.requests[request.request_id] = request
+            return calls.BatchStartRunsResult(disposition=messages.START_RUN_DISPOSITION_SKIPPED)
         known = request.request_id in self.runs
         run_id = self.runs.setdefault(request.request_id, new_id())
         self.requests[request.request_id] = request
