@@ -7,7 +7,7 @@ from typing import Any
 
 from wakepoint.chassis.cloud_events import ReceivedEvent
 from wakepoint.chassis.errors import Violations
-from wakepoint.chassis.transcoder import read_json, renamed_faults
+from wakepoint.chassis.transcoder import by_proto_names, read_json, renamed_faults
 from wakepoint.trigger.v1.trigger_pb2 import JobEvent
 
 TYPE = "wakepoint.job"
@@ -35,9 +35,10 @@ def job_event_of(event: ReceivedEvent) -> JobEvent:
     faults, message = Violations(), JobEvent()
     said = _said_by_attributes(event)
     if event.type == TYPE:
-        data = event.data if isinstance(event.data, dict) else {}
-        if data is not event.data:
+        data = by_proto_names(JobEvent.DESCRIPTOR, event.data, "data", faults)
+        if not isinstance(data, dict):
             faults.add("data", "must be a job event in JSON")
+            data = {}
         for field in said.keys() & data.keys():
             if data[field] != said[field]:
                 faults.add(f"data.{field}", "must be left out or be as in the event's attribute")
@@ -64,6 +65,8 @@ def names_in(event: ReceivedEvent) -> Mapping[str, str]:
     return {
         **{f"event.{field}": name for field, name in (*_ATTRIBUTES.items(), *_EXTENSIONS.items())},
         **{f"event.causation.{field}": name for field, name in _CAUSES.items()},
+        "event.depth": _CAUSES["depth"],
+        "event.cause_run_id": _CAUSES["run_id"],
         "event.status": "jobstatus" if "jobstatus" in event.extensions else "type",
         "event.attributes": "data",
     }

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import httpx
@@ -17,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from runner_service.domain.trigger_events import TriggerEvent
 from runner_service.domain.webhooks import WebhookTokens
 from runner_service.http.app import make_app
 from runner_service.http.rest import make_rest as runner_rest
@@ -133,13 +134,16 @@ async def runner_sides(database: Database, registry: NodeRegistry) -> AsyncItera
 
 
 def _app_around(rest: Any, registry: NodeRegistry) -> Any:
-    async def nothing(*_: Any) -> Any:
+    async def no_node(run_id: str, node_id: str) -> None:
+        return None
+
+    async def nothing(run_id: str, node_id: str, event: TriggerEvent) -> NoReturn:
         raise AssertionError("no webhook is called here")
 
     return make_app(
         tokens=WebhookTokens([b"k" * 32]),
         registry=registry,
-        node_of=nothing,
+        node_of=no_node,
         deliver=nothing,
         clock=SystemClock(),
         rest=rest,
@@ -170,4 +174,5 @@ def filled(template: Any, names: dict[str, str]) -> Any:
             return {key: filled(value, names) for key, value in template.items()}
         case list():
             return [filled(item, names) for item in template]
-    return template
+        case _:
+            return template

@@ -7,6 +7,7 @@ from wakepoint.chassis.transcoder.calls import CallFailed, Interceptors, Registe
 from wakepoint.chassis.transcoder.reading import read_json
 from wakepoint.chassis.transcoder.renaming import renamed, renamed_faults
 from wakepoint.chassis.transcoder.streams import Resumable
+from wakepoint.chassis.transcoder.tree import by_proto_names
 
 __all__ = [
     "CallFailed",
@@ -17,6 +18,7 @@ __all__ = [
     "Special",
     "Transcoder",
     "answer",
+    "by_proto_names",
     "failure",
     "read_json",
     "refused",
