@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner_service.backends import supervise
-from runner_service.backends.backend import JobResult
 from wakepoint.chassis.errors import Violations
 from wakepoint.chassis.protojson import check_text
+from wakepoint.nodes.backends import JobResult
 
 OUTPUT = "output.json"
 MAX_OUTPUT_BYTES = 1024 * 1024

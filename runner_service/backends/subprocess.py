@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runner_service.backends import supervise
-from runner_service.backends.backend import CannotStart, JobResult, JobSurroundings
 from runner_service.backends.outcome import result_of
-from runner_service.domain.jobs import Job
+from wakepoint.nodes.backends import CannotStart, Job, JobResult, JobSurroundings
 
 THREADS = 4
 START_SECONDS = 30.0

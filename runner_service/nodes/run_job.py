@@ -1,11 +1,12 @@
+from importlib.metadata import entry_points
 from typing import Any, ClassVar, Literal, NoReturn
 
 from pydantic import Field, field_validator
 
 from runner_service.domain.runs import JOB_SOURCE
 from wakepoint.nodes import Context, Kind, Node, NodeError, TriggerEvent, TriggerInactivityTimeout
+from wakepoint.nodes.backends import ENTRY_POINT_GROUP
 
-INSTALLED_BACKENDS = frozenset({"subprocess"})
 _TAIL_LINES = 20
 _TAIL_CHARACTERS = 4_000
 
@@ -32,7 +33,7 @@ class RunJob(Node):
     env: dict[str, str] = Field(default_factory=dict)
     """Environment variables to add."""
     backend: str = "subprocess"
-    """Where the job runs: `subprocess`, on the runner's own machine."""
+    """Where the job runs: `subprocess`, on the runner's own machine, or a backend that a package brings."""
     resources: dict[str, Any] = Field(default_factory=dict)
     """What the job needs, in the backend's own words."""
     on_runner_restart: Literal["reattach", "rerun"] = "reattach"
@@ -41,8 +42,9 @@ class RunJob(Node):
     @field_validator("backend")
     @classmethod
     def _backend_is_installed(cls, backend: str) -> str:
-        if backend not in INSTALLED_BACKENDS:
-            raise ValueError(f"{backend!r} is not available yet; installed: {', '.join(sorted(INSTALLED_BACKENDS))}")
+        installed = entry_points(group=ENTRY_POINT_GROUP).names
+        if backend not in installed:
+            raise ValueError(f"{backend!r} is not installed; there are: {', '.join(sorted(installed))}")
         return backend
 
     @field_validator("command")

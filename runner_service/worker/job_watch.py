@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from runner_service.backends.backend import CannotStart, JobBackend, JobResult, JobSurroundings
 from runner_service.backends.supervise import identity_of
 from runner_service.domain.jobs import Job
 from runner_service.usecases.finish_job import finish_job
@@ -21,6 +20,7 @@ from wakepoint.chassis.clock import Clock
 from wakepoint.chassis.database import Database
 from wakepoint.chassis.errors import InvalidArgument, WakepointError
 from wakepoint.chassis.tasks import backoff
+from wakepoint.nodes.backends import CannotStart, JobBackend, JobResult, JobSurroundings
 
 SHORTEST_POLL_SECONDS = 0.05
 LONGEST_POLL_SECONDS = 1.0

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import structlog
 
-from runner_service.backends.backend import JobBackend, JobResult
 from runner_service.usecases.finish_job import finish_job
 from runner_service.usecases.open_jobs import finished_before, lost_jobs, open_jobs
 from runner_service.worker.hub import Hub
@@ -16,6 +15,7 @@ from wakepoint.chassis.clock import Clock
 from wakepoint.chassis.database import Database
 from wakepoint.chassis.errors import WakepointError
 from wakepoint.chassis.ids import is_id
+from wakepoint.nodes.backends import JobBackend, JobResult
 
 POLL_SECONDS = 1.0
 LOST_EVERY_SECONDS = 15.0

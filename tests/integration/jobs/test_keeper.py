@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from runner_service.backends.backend import JobBackend, JobResult, JobSurroundings
-from runner_service.domain.jobs import Job
 from runner_service.domain.projection import RunState
 from runner_service.worker.jobs import JobKeeper, JobLimits
 from tests.integration.jobs.graphs import SLEEP, job_of, processes_of, script, until_finished, up, writing
@@ -21,6 +19,7 @@ from tests.support.runner import Runner, chain, node, runner_on
 from wakepoint.chassis.clock import SystemClock
 from wakepoint.chassis.database import Database
 from wakepoint.chassis.ids import new_id
+from wakepoint.nodes.backends import Job, JobBackend, JobResult, JobSurroundings
 
 
 class Backend:

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from runner_service.backends import supervise
-from runner_service.backends.backend import CannotStart, JobResult, JobSurroundings
 from runner_service.backends.subprocess import SubprocessBackend
 from runner_service.domain.jobs import Job
 from tests.support.conditions import eventually
 from wakepoint.chassis.ids import new_id
+from wakepoint.nodes.backends import CannotStart, JobResult, JobSurroundings
 
 
 def job(code: str = "", *, handle: Mapping[str, Any] | None = None, attempt: int = 1, **spec: Any) -> Job:

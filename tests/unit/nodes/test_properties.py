@@ -143,7 +143,7 @@ def test_what_is_not_there_yet_is_refused_instead_of_ignored(registry: NodeRegis
 @pytest.mark.parametrize("backend", ["kubernetes", "ray"])
 def test_a_backend_that_is_not_installed_is_refused(registry: NodeRegistry, backend: str) -> None:
     found = faults(registry, "RunJob", {"job_type": "EVAL", "command": ["true"], "backend": backend})
-    assert "is not available yet; installed: subprocess" in found["backend"]
+    assert "is not installed; there are: subprocess" in found["backend"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,36 @@
-"""What a place where jobs run must offer."""
+"""What an author of a job backend imports: where the jobs of RunJob nodes run.
+
+A backend is found by the entry point group `wakepoint.job_backends`. The entry point's name is what RunJob's `backend`
+says; it names something that is called with a folder for the backend's files and the environment that jobs begin with,
+and answers a `JobBackend`.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
-from runner_service.domain.jobs import Job
+ENTRY_POINT_GROUP = "wakepoint.job_backends"
+
+
+class Job(Protocol):
+    """A job to be run. `spec` is `{command, env, resources, on_runner_restart, input}` of its RunJob node.
+
+    `handle` is what `start` answered; None until that is stored. `attempt` counts how often this very job was started.
+    """
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def job_type(self) -> str: ...
+    @property
+    def job_name(self) -> str: ...
+    @property
+    def spec(self) -> Mapping[str, Any]: ...
+    @property
+    def handle(self) -> Mapping[str, Any] | None: ...
 
 
 class CannotStart(Exception):
@@ -75,3 +101,9 @@ class JobBackend(Protocol):
     async def discard(self, job_ids: Iterable[str]) -> None:
         """End what still runs of these jobs, and remove their files."""
         ...
+
+
+class BackendFactory(Protocol):
+    """What the entry point names."""
+
+    def __call__(self, folder: Path, environment: Mapping[str, str]) -> JobBackend: ...
