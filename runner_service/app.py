@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 from starlette.applications import Starlette
 
-from runner_service.backends.subprocess import SubprocessBackend
+from runner_service.backends.loading import load_backends
 from runner_service.domain.trigger_events import TriggerEvent
 from runner_service.domain.webhooks import MIN_KEY_BYTES, WebhookTarget, WebhookTokens
 from runner_service.http.app import make_app
@@ -186,7 +186,7 @@ def build_replica(
             clock,
             hub,
             settings.host,
-            {"subprocess": SubprocessBackend(settings.jobs_dir, settings.job_environment())},
+            load_backends(settings.jobs_dir, settings.job_environment()),
             JobLimits(
                 kept=timedelta(days=settings.jobs_kept_days), silence=timedelta(seconds=settings.job_host_lost_seconds)
             ),
