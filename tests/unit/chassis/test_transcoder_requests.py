@@ -172,6 +172,15 @@ async def test_everything_that_is_wrong_with_a_request_is_told_at_once() -> None
     }
 
 
+async def test_a_large_body_is_read_like_a_small_one() -> None:
+    things = Things()
+    async with client_of(transcoder(things, max_body_bytes=10**7)) as client:
+        assert (await client.put(PUT, json={"word_list": ["a" * 100] * 2_000})).status_code == 200
+        response = await client.put(PUT, json={"word_list": ["a" * 100] * 2_000 + [1]})
+    assert things.asked == [thing(name="x", word_list=["a" * 100] * 2_000)]
+    assert violations(response) == [("word_list[2000]", "must be a string")]
+
+
 async def test_numbers_that_no_double_holds_stay_exact_as_text() -> None:
     message = await message_of("PUT", PUT, content=b'{"extra": {"big": 9007199254740993}}')
     assert message.extra.fields["big"].string_value == "9007199254740993"

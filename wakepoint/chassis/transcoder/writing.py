@@ -11,7 +11,8 @@ from google.protobuf.message import Message
 
 from wakepoint.chassis.protojson import EXACT_LIMIT
 
-_LARGE_BYTES = 100_000  # from here on others get the event loop meanwhile
+LARGE_BYTES = 100_000
+"""From here on the work is done in a thread, so that others get the event loop meanwhile."""
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def plain(message: Message) -> dict[str, Any]:
 
 async def json_of(message: Message, field: str = "") -> bytes:
     """The message, or one field of it, as JSON text on one line."""
-    if message.ByteSize() > _LARGE_BYTES:
+    if message.ByteSize() > LARGE_BYTES:
         return await asyncio.to_thread(_json_of, message, field)
     return _json_of(message, field)
 
