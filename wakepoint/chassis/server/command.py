@@ -44,8 +44,8 @@ def run(
             launch(settings_type, serve)
         case ["migrate"]:
             launch(settings_type, only_migrate)
-        case [name, *arguments] if name in others:
-            others[name](arguments)
+        case [name, *rest] if name in commands:
+            sys.exit(commands[name](rest))
         case arguments:
             asked = arguments in (["-h"], ["--help"])
             prefix = settings_type.model_config.get("env_prefix", "")
