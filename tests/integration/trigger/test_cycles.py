@@ -68,7 +68,7 @@ async def test_the_way_over_other_workflows_and_experiments_is_named_and_the_sho
 async def test_what_does_not_lead_back_is_not_warned_of(
     service: Harness, graph: Graph, options: dict[str, dict[str, Any]]
 ) -> None:
-    _, warnings = await create(service, "w", graph, **options)
+    _, warnings = await create(service, "w", graph, "e1", **options)
     assert warnings == []
 
 
