@@ -10,7 +10,7 @@ from uuid import UUID
 from trigger_service.domain.blueprints import Blueprints
 from trigger_service.usecases.conditions import Conditions
 from wakepoint.chassis.database import Database
-from wakepoint.chassis.errors import FieldViolation, NotFound
+from wakepoint.chassis.errors import FailedPrecondition, FieldViolation, NotFound
 from wakepoint.chassis.ids import is_id
 
 
@@ -50,6 +50,12 @@ class Environment:
     max_depth: int = 8
     deliveries_due: Callable[[], None] = _nothing
     is_shadow: bool = False
+
+
+def require_live(env: Environment) -> None:
+    """FailedPrecondition where nothing may be carried out."""
+    if env.is_shadow:
+        raise FailedPrecondition("this service only watches: TRIGGER_MODE=shadow", reason="SHADOW_MODE")
 
 
 def known_id(text: str, what: str) -> UUID:

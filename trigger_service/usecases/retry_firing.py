@@ -7,7 +7,7 @@ from typing import assert_never
 from trigger_service.domain.blueprints import MANUAL
 from trigger_service.domain.firings import Firing, FiringState
 from trigger_service.storage import firings, workflows
-from trigger_service.usecases.environment import Environment, known_id, not_found
+from trigger_service.usecases.environment import Environment, known_id, not_found, require_live
 from wakepoint.chassis.database import Connection
 from wakepoint.chassis.errors import Aborted, FailedPrecondition
 
@@ -17,6 +17,7 @@ async def retry_firing(env: Environment, firing_id: str, experiment_id: str) -> 
 
     NotFound. Aborted: it is being handed over just now. FailedPrecondition: it cannot be handed over (again).
     """
+    require_live(env)
     key = known_id(firing_id, "firing")
 
     async def work(connection: Connection) -> Firing:

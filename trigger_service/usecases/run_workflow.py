@@ -9,7 +9,7 @@ from trigger_service.domain.blueprints import MANUAL
 from trigger_service.domain.firings import Firing
 from trigger_service.domain.limits import id_problem, json_problem
 from trigger_service.storage import firings, workflows
-from trigger_service.usecases.environment import Environment, known_id, not_found
+from trigger_service.usecases.environment import Environment, known_id, not_found, require_live
 from trigger_service.usecases.requests import RequestKey
 from wakepoint.chassis.database import Connection
 from wakepoint.chassis.errors import Violations
@@ -21,8 +21,10 @@ async def run_workflow(
 ) -> Firing:
     """Fire a workflow by hand; the run gets the input as it is given.
 
-    NotFound; InvalidArgument; AlreadyExists when the request_id came before with another body.
+    NotFound; InvalidArgument; AlreadyExists when the request_id came before with another body; FailedPrecondition for a
+    service that only watches.
     """
+    require_live(env)
     key = known_id(workflow_id, "workflow")
     _check(request_id, run_input)
 

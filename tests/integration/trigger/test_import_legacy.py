@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ SCHEMA = """
 create table experiment (id integer primary key, name text, config json);
 create table workflows (id integer primary key, name text, config json, status text, experiment_id integer,
                         trigger_configs json, created_at text, updated_at text);
-create table workflow_triggers (id integer primary key, trigger_type text, name text, experiment_id integer, config json,
-                                is_enabled boolean);
+create table workflow_triggers (id integer primary key, trigger_type text, name text, experiment_id integer,
+                                config json, is_enabled boolean);
 create table workflow_runs (id integer primary key, workflow_id integer, status text, experiment_id integer);
 create table job (id integer primary key, type text, status text, experiment_id integer, job_data json,
                   triggers_processed boolean);
@@ -53,13 +52,13 @@ def add(path: Path, row_id: int | None, trigger_configs: object = ON, **given: A
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Iterator[Path]:
+def old(tmp_path: Path) -> Path:
     folder = tmp_path / "old"
     folder.mkdir()
     path = folder / "llmlab.sqlite3"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(SCHEMA)
-    yield path
+    return path
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -100,7 +99,7 @@ async def test_workflows_come_with_their_triggers_and_fire_and_the_source_is_unt
     workflow = await get(service, "1")
     assert (workflow.name, workflow.experiment_id, len(workflow.trigger_configs)) == ("w1", "1", 6)
     assert [node.type for node in workflow.graph.nodes] == ["Constant", "Manual"]
-    assert "not translated" in workflow.graph.nodes[0].properties["value"]
+    assert "not translated" in str(workflow.graph.nodes[0].properties["value"])
     answer = await service.report(experiment_id="1")
     assert [firing.workflow_id for firing in answer.firings] == [workflow.workflow_id]
     kept = "select source_row ->> 'config' from trigger.legacy_imports where row_key = '1'"
@@ -260,7 +259,6 @@ async def test_following_compares_with_what_the_old_system_queued_and_carries_no
         change(old, "insert into workflow_runs values (1, 1, 'QUEUED', 1)")  # as we would; workflow 2 is missing
         await eventually(lambda: service.value("select count(*) = 2 from trigger.firings"), timeout=20)
         change(old, "insert into workflow_runs values (2, 9, 'QUEUED', 1)")
-        await eventually(lambda: service.value("select 1"), timeout=20)
         assert process.stdout is not None
         told = ""
         async with asyncio.timeout(20):

@@ -118,14 +118,14 @@ def test_names_are_made_to_fit() -> None:
 
 
 def test_an_old_row_that_cannot_be_used_says_why() -> None:
-    for given, told in (
+    for cells, told in (
         ({"trigger_type": "FLY", "workflow_id": 1}, "no known type"),
         ({"trigger_type": "TRAIN"}, "names no workflow"),
         ({"trigger_type": "TRAIN", "config": "{", "workflow_id": 1}, "not JSON"),
         ({"trigger_type": "TRAIN", "is_enabled": "x", "workflow_id": 1}, "whether it is on"),
         ({}, "no known type"),
     ):
-        found = read_old_row(given, OFFER)
+        found = read_old_row(cells, OFFER)
         assert isinstance(found, str)
         assert told in found
 
