@@ -135,7 +135,7 @@ async def insert_runs(connection: Connection, runs: Sequence[NewRun]) -> None:
 async def get_runs(connection: Connection, run_ids: Sequence[str]) -> dict[str, Run]:
     """The runs by id; unknown ids are absent."""
     rows = await connection.fetch(QUERIES["get_runs"], [UUID(run_id) for run_id in run_ids])
-    return {str(row["run_id"]): _run(row) for row in rows}
+    return {str(row["run_id"]): run_of(row) for row in rows}
 
 
 async def as_of(connection: Connection) -> datetime:
@@ -168,7 +168,7 @@ async def list_runs(
         limit,
         as_of,
     )
-    return [_run(row) for row in rows]
+    return [run_of(row) for row in rows]
 
 
 async def lock_runs(
@@ -249,7 +249,8 @@ def _request_json(request: StartRequest) -> dict[str, Any]:
     }
 
 
-def _run(row: asyncpg.Record) -> Run:
+def run_of(row: asyncpg.Record) -> Run:
+    """A row of runner.runs."""
     return Run(
         run_id=str(row["run_id"]),
         experiment_id=row["experiment_id"],
