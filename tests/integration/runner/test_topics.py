@@ -29,7 +29,7 @@ SUSPENDING: dict[str, Any] = {"inactivity_timeout_seconds": 0}
 async def runner(runner_db: Database, runner_dsn: str, tmp_path: Path) -> AsyncIterator[Runner]:
     async with runner_on(runner_db, runner_dsn, tmp_path) as running:
         yield running
-        await check_runs(runner_db)
+    await check_runs(runner_db)
 
 
 async def publish(
