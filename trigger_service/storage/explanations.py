@@ -88,7 +88,8 @@ async def events_of_workflow(
         _SQL["events_of_workflow"], workflow.workflow_id, moment, key, limit, workflow.create_time
     )
     return [
-        (past_event(row), _watching(row, workflow.workflow_id, workflow.experiment_id, workflow.name)) for row in rows
+        (past_event(row), _watching(row, workflow.workflow_id, row["workflow_experiment_id"], workflow.name))
+        for row in rows
     ]
 
 

@@ -52,7 +52,8 @@ where workflow_id = $1 and ($2 = '' or experiment_id = $2);
 select found.*
 from (select distinct h.experiment_id from trigger.config_history as h where h.workflow_id = $1) as watched
 cross join lateral (
-    select e.*, c.configs, coalesce(c.disabled_reason, '') as disabled_reason, c.paused, c.has_ended as deleted
+    select e.*, c.configs, coalesce(c.disabled_reason, '') as disabled_reason, c.paused, c.has_ended as deleted,
+           coalesce(c.workflow_experiment_id, w.experiment_id) as workflow_experiment_id
     from trigger.job_events as e
     cross join lateral (
         select h.*, coalesce(h.valid_to <= e.revision, false) as has_ended

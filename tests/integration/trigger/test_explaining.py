@@ -235,3 +235,11 @@ def quiet(seconds: int) -> messages.Debounce:
     debounce = messages.Debounce()
     debounce.quiet_period.FromSeconds(seconds)
     return debounce
+
+
+async def test_a_number_that_only_a_double_can_hold_is_the_same_number_in_hindsight(service: Harness) -> None:
+    workflow_id = await service.workflow(TRAIN={"condition": "type(job.attributes.x) == double"})
+    await service.report(event_id="x", attributes={"x": 1e16})
+    assert len(await service.firings(workflow_id)) == 1
+    await service.execute("delete from trigger.firings")
+    assert await explain(service, "x") == {workflow_id: "MATCHED"}
