@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.json_format import MessageToDict
 
 from tests.integration.trigger.harness import Harness, configs, event, faults_of, reason_of
 from tests.integration.trigger.peer import Peer
@@ -83,7 +84,7 @@ async def test_a_burst_becomes_one_firing_with_the_last_event(service: Harness, 
     await service.dispatcher().dispatch_once()
     [firing] = await service.firings()
     assert firing.state == DISPATCHED
-    assert peer.requests[firing.firing_id].input["job"]["job_name"] == "job c"
+    assert MessageToDict(peer.requests[firing.firing_id].input)["job"]["job_name"] == "job c"
     assert await decisions(service) == [("a", "DEBOUNCED"), ("b", "DEBOUNCED"), ("c", "DEBOUNCED")]
 
 
