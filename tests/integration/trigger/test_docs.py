@@ -15,7 +15,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "triggers.md"
 
 
 def blocks() -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    # What stands behind this heading is run by test_docs_jobs.py.
+    text, _, _ = PAGE.read_text().partition("## Jobs that others write")
+    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
 async def run(script: str, workflow_id: str) -> str:
