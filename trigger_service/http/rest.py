@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from trigger_service.domain.config_checks import check_configs
@@ -15,10 +16,11 @@ from wakepoint.trigger.v1.trigger_service_pb2 import DESCRIPTOR
 def make_rest(env: Environment, register: Register, interceptors: Interceptors, max_body_bytes: int) -> Transcoder:
     """The transcoder; `register` adds the servicer's methods to a server."""
 
-    def faults_in_configs(request: Mapping[str, Any]) -> Iterable[FieldViolation]:
+    def faults_in(field: str, complete: bool, request: Mapping[str, Any]) -> Iterable[FieldViolation]:
         """What the message cannot even hold is told together with everything that the verb would say of the rest."""
         try:
-            check_configs(request.get("configs"), env.blueprints, env.conditions.problem_of)
+            given = request.get(field, ())
+            check_configs(given, env.blueprints, env.conditions.problem_of, field=field, complete=complete)
         except InvalidArgument as error:
             return error.violations
         return ()
@@ -28,5 +30,9 @@ def make_rest(env: Environment, register: Register, interceptors: Interceptors, 
         register,
         interceptors,
         max_body_bytes=max_body_bytes,
-        special={"UpdateTriggerConfigs": Special(explain=faults_in_configs)},
+        special={
+            "CreateWorkflow": Special(explain=partial(faults_in, "trigger_configs", False)),
+            "UpdateTriggerConfigs": Special(explain=partial(faults_in, "configs", True)),
+            "BacktestTriggers": Special(explain=partial(faults_in, "configs", True)),
+        },
     )

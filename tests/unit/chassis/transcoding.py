@@ -5,7 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import httpx
@@ -185,3 +185,26 @@ def violations(response: httpx.Response) -> list[tuple[str, str]]:
 def reason(response: httpx.Response) -> str:
     """The reason that an answer gives to programs."""
     return str(response.json()["details"][0]["reason"])
+
+
+def raising(error: BaseException) -> Any:
+    """An answer that is an error."""
+
+    def answer(_: object) -> NoReturn:
+        raise error
+
+    return answer
+
+
+async def ask(method: str, url: str, things: Things | None = None, **options: Any) -> httpx.Response:
+    """Ask a usual transcoder in front of the things."""
+    async with client_of(transcoder(things or Things())) as client:
+        return await client.request(method, url, **options)
+
+
+async def message_of(method: str, url: str, **options: Any) -> Any:
+    """The message that a request becomes."""
+    things = Things()
+    response = await ask(method, url, things, **options)
+    assert response.status_code == 200, response.text
+    return things.asked[0]
