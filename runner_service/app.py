@@ -10,6 +10,7 @@ import structlog
 from starlette.applications import Starlette
 
 from runner_service.backends.loading import load_backends
+from runner_service.domain.runs import WaitHealth
 from runner_service.domain.trigger_events import TriggerEvent
 from runner_service.domain.webhooks import MIN_KEY_BYTES, WebhookTarget, WebhookTokens
 from runner_service.http.app import make_app
@@ -31,6 +32,7 @@ from runner_service.worker.jobs import JobKeeper, JobLimits
 from runner_service.worker.lease import Lease
 from runner_service.worker.plans import PlanCache
 from runner_service.worker.replica import Replica
+from runner_service.worker.vitals import Vitals
 from runner_service.worker.worker import Worker, WorkerLimits
 from wakepoint.chassis.clock import Clock, SystemClock
 from wakepoint.chassis.database import Database
@@ -76,7 +78,9 @@ async def serve(settings: Settings) -> None:
             clock=clock,
             webhook_url=webhooks.url_of,
             job_events_kept=timedelta(hours=settings.job_events_kept_hours),
+            wake_latency=replica.worker.vitals.wake_latency,
         )
+        _measure(metrics, replica.worker.vitals)
         serving = partial(register, servicer)
         host.add_grpc(SERVICE_NAME, serving)
         rest = make_rest(serving, host.interceptors, settings.max_message_bytes)
@@ -142,6 +146,16 @@ def _http_app(
     return make_app(tokens=tokens, registry=registry, node_of=node_of, deliver=deliver, clock=clock, rest=rest)
 
 
+def _measure(metrics: Metrics, vitals: Vitals) -> None:
+    for health in (WaitHealth.OVERDUE, WaitHealth.STALE, WaitHealth.FAILING):
+        name = health.lower()
+        metrics.gauge(f"waits_{name}", f"Waits that are {name}, on all replicas.", partial(_unwell, vitals, health))
+
+
+def _unwell(vitals: Vitals, health: WaitHealth) -> float:
+    return vitals.unwell.get(health, 0)
+
+
 def _listen(settings: Settings, hub: Hub, background: Background) -> None:
     listener = Listener(
         settings.listen_dsn, hub.heard(), hub.look_at_everything, application_name="wakepoint-runner-listen"
@@ -160,7 +174,14 @@ def build_replica(
     background: Background,
 ) -> Replica:
     """Everything that runs besides answering calls."""
-    lease = Lease(database, settings.listen_dsn, settings.host, settings.lease_seconds, settings.heartbeat_seconds)
+    lease = Lease(
+        database,
+        settings.listen_dsn,
+        settings.host,
+        settings.lease_seconds,
+        settings.heartbeat_seconds,
+        sorted(registry.facts),
+    )
     environment = Environment(
         database=database,
         clock=clock,

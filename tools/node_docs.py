@@ -10,7 +10,6 @@ from typing import Any
 
 from runner_service import nodes
 from runner_service.nodes.registry import NodeRegistry
-from runner_service.nodes.unavailable import UNAVAILABLE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "nodes.md"
@@ -26,8 +25,6 @@ def generated() -> str:
         parts.append(f"{title}: " + ", ".join(f"[{o.type}](#{o.type.lower()})" for o in described if o.kind == kind))
     parts.append("\n### Properties of every trigger\n")
     parts.append(_table(common, {}))
-    refused = ", ".join(f"`{name}`" for name in UNAVAILABLE)
-    parts.append(f"\nNot available yet, and refused when they are set: {refused}.")
     for one in described:
         outputs = ", ".join(f"`{name}`" for name in one.outputs)
         parts.append(f"\n### {one.type}\n\n{one.description}\n\nOutputs: {outputs}.")

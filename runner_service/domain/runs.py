@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +10,7 @@ from runner_service.domain.projection import RunState
 
 TIMER_SOURCE = "wakepoint/timer"
 JOB_SOURCE = "wakepoint/job"
+EXPIRY_SOURCE = "wakepoint/expiry"
 JOB_EVENTS_SOURCE = "wakepoint/job-events"
 PUBLISH_SOURCE = "wakepoint/publish"
 JOB_EVENT = "JOB_EVENT"
@@ -68,7 +69,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run this replica has just taken; what its holder writes must carry this epoch."""
+    """A run this replica has just taken; what its holder writes must carry this epoch. `waited`: for how long it was
+    ready, if it had been claimed before.
+    """
 
     run_id: str
     experiment_id: str
@@ -78,6 +81,7 @@ class ClaimedRun:
     last_inbox_seq: int
     crashes: int
     create_time: datetime
+    waited: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class InboxEvent:
     source: str
     event_id: str
     event: Mapping[str, Any]
+    expire_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,7 @@ class SuspendedNode:
     pending_events: int
     health: WaitHealth
     topics: Sequence[str] = ()
+    expire_time: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -138,7 +144,9 @@ class SuspendedNode:
 
 @dataclass(frozen=True, slots=True)
 class NewWait:
-    """A wait to be written with a step."""
+    """A wait to be written with a step; `expires_after` and `stale_after` in seconds from its beginning. `failures`: so
+    many attempts of the passage failed before.
+    """
 
     node_id: str
     activation: str
@@ -149,6 +157,10 @@ class NewWait:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     wake_time: datetime | None = None
     priority: int = 0
+    expires_after: float | None = None
+    stale_after: float | None = None
+    stale_policy: str = "none"
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

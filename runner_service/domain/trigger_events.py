@@ -7,7 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from runner_service.domain.projection import RunState
-from runner_service.domain.runs import JOB_EVENTS_SOURCE, JOB_SOURCE, PUBLISH_SOURCE, TIMER_SOURCE, Disposition
+from runner_service.domain.runs import (
+    EXPIRY_SOURCE,
+    JOB_EVENTS_SOURCE,
+    JOB_SOURCE,
+    PUBLISH_SOURCE,
+    TIMER_SOURCE,
+    Disposition,
+)
 from wakepoint.chassis.errors import FieldViolation
 
 MAX_PENDING_EVENTS = 10_000
@@ -15,7 +22,7 @@ MAX_EVENT_BYTES = 1024 * 1024
 MAX_IDENTITY_BYTES = 500
 """Of source and of event_id: they stand in the keys of indexes."""
 MAX_PRIORITY = 100
-RESERVED_SOURCES = frozenset({TIMER_SOURCE, JOB_SOURCE, JOB_EVENTS_SOURCE, PUBLISH_SOURCE})
+RESERVED_SOURCES = frozenset({TIMER_SOURCE, JOB_SOURCE, JOB_EVENTS_SOURCE, PUBLISH_SOURCE, EXPIRY_SOURCE})
 """Only the runner itself says that a time has come or a job has ended, and what a node published; nodes believe it."""
 
 

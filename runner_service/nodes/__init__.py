@@ -5,6 +5,7 @@ from runner_service.nodes.branch import Branch
 from runner_service.nodes.constant import Constant
 from runner_service.nodes.delay import Delay
 from runner_service.nodes.expression import Expression
+from runner_service.nodes.http_request import HttpRequest
 from runner_service.nodes.interval import Interval
 from runner_service.nodes.job_completed import JobCompleted
 from runner_service.nodes.manual import Manual
@@ -23,6 +24,7 @@ __all__ = [
     "Constant",
     "Delay",
     "Expression",
+    "HttpRequest",
     "Interval",
     "JobCompleted",
     "Manual",

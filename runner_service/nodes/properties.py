@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from runner_service.nodes.cel import RUN_EXPRESSIONS
-from runner_service.nodes.unavailable import unavailable_properties
 from wakepoint.chassis.errors import FieldViolation, Violations
 from wakepoint.chassis.expressions import Bound, ExpressionError, Expressions, InvalidExpression, Template
 from wakepoint.chassis.protojson import check_text
@@ -47,7 +46,6 @@ class NodeProperties:
             if is_template or wrong:
                 computed.add(name)
         faults += (fault for fault in self._value_faults(properties) if _first_part(fault.field) not in computed)
-        faults += unavailable_properties(self._class, properties)
         if issubclass(self._class, TriggerNode) and type(properties.get("max_events", 1)) is not int and not faults:
             # Whoever plans the graph reads it as it stands there, whatever a class's own validators make of it.
             faults.append(FieldViolation("max_events", "must be an integer"))
@@ -56,9 +54,6 @@ class NodeProperties:
     def build(self, node_id: str, properties: Mapping[str, Any], values: Mapping[str, Any]) -> Node:
         """A node with its templates rendered over `values`. Raises NodeError, final, naming the property at fault."""
         rendered = self._render(properties, values)
-        missing = unavailable_properties(self._class, rendered)
-        if missing:
-            raise NodeError(_told(missing), retryable=False)
         try:
             return self._class(id=node_id, **rendered)
         except ValidationError as error:

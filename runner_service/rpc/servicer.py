@@ -1,53 +1,60 @@
 # ruff: noqa: N802 -- methods are named as in the proto
 """RunnerService: each method translates, calls one verb, and translates back. Errors leave through the interceptor."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any, NoReturn
 
 import grpc
 
 from runner_service.nodes.registry import NodeRegistry
-from runner_service.rpc.convert import events, graphs, job_events, node_types, publications, runs, starts, suspended
+from runner_service.rpc.convert import (
+    events,
+    graphs,
+    inboxes,
+    job_events,
+    node_types,
+    publications,
+    runs,
+    starts,
+    suspended,
+)
 from runner_service.rpc.convert.requests import check, check_batch
 from runner_service.usecases.cancel_run import cancel_run
 from runner_service.usecases.deliver_events import WakeResult
 from runner_service.usecases.deliver_job_events import KEPT, deliver_job_events
 from runner_service.usecases.get_run import get_run
+from runner_service.usecases.get_runner_stats import get_runner_stats
 from runner_service.usecases.list_node_types import list_node_types
 from runner_service.usecases.list_run_events import list_run_events
 from runner_service.usecases.list_runs import list_runs
 from runner_service.usecases.list_suspended import list_suspended
+from runner_service.usecases.list_trigger_events import list_trigger_events
 from runner_service.usecases.publish_event import publish_event
+from runner_service.usecases.redeliver_events import redeliver_events
 from runner_service.usecases.retry_run import retry_run
 from runner_service.usecases.signals import Signals
 from runner_service.usecases.start_runs import start_run, start_runs
+from runner_service.usecases.update_suspended import update_suspended
 from runner_service.usecases.validate_graph import violations_in
 from runner_service.usecases.wake_up import wake_up
 from runner_service.usecases.watch_run import LogWatch, watch_run
 from wakepoint.chassis.clock import Clock
 from wakepoint.chassis.database import Database
-from wakepoint.chassis.errors import InvalidArgument, Unimplemented
+from wakepoint.chassis.errors import InvalidArgument
 from wakepoint.runner.v1 import runner_pb2 as messages
 from wakepoint.runner.v1 import runner_service_pb2 as calls
 from wakepoint.runner.v1.runner_service_pb2_grpc import RunnerServiceServicer, add_RunnerServiceServicer_to_server
 
 SERVICE_NAME = calls.DESCRIPTOR.services_by_name["RunnerService"].full_name
 
-NOT_AVAILABLE_YET = (
-    "UpdateSuspended",
-    "ListTriggerEvents",
-    "RedeliverTriggerEvents",
-    "GetRunnerStats",
-)
-
 
 class RunnerServicer(RunnerServiceServicer):
-    """The service over gRPC. Methods that do nothing yet say so by name.
+    """The service over gRPC.
 
     `signals` and `log_watch` belong together: the signals' `log_grew` is to call `log_watch.grew`. `webhook_url` gives
-    the address at which a node of a run takes requests.
+    the address at which a node of a run takes requests, `wake_latency` how long runs of this replica lately were ready
+    before they went on, by quantile.
     """
 
     def __init__(
@@ -60,6 +67,7 @@ class RunnerServicer(RunnerServiceServicer):
         clock: Clock,
         webhook_url: suspended.WebhookUrl,
         job_events_kept: timedelta = KEPT,
+        wake_latency: Callable[[], Mapping[float, timedelta]] = dict,
     ) -> None:
         self._database = database
         self._signals = signals
@@ -68,6 +76,7 @@ class RunnerServicer(RunnerServiceServicer):
         self._clock = clock
         self._webhook_url = webhook_url
         self._job_events_kept = job_events_kept
+        self._wake_latency = wake_latency
 
     async def ValidateGraph(self, request: calls.ValidateGraphRequest, _context: object) -> calls.ValidateGraphResponse:
         graph, unreadable = graphs.graph_of(request.graph)
@@ -147,6 +156,30 @@ class RunnerServicer(RunnerServiceServicer):
         page = await list_suspended(self._database, where, request.page_size, request.page_token)
         return suspended.page_to_message(page, self._webhook_url)
 
+    async def UpdateSuspended(self, request: calls.UpdateSuspendedRequest, _context: object) -> messages.SuspendedNode:
+        node = await update_suspended(self._database, self._signals, inboxes.wait_change_of(request))
+        return suspended.suspended_to_message(node, self._webhook_url)
+
+    async def ListTriggerEvents(
+        self, request: calls.ListTriggerEventsRequest, _context: object
+    ) -> calls.ListTriggerEventsResponse:
+        query = inboxes.inbox_query_of(request)
+        found, token = await list_trigger_events(self._database, query, request.page_size, request.page_token)
+        return inboxes.inbox_to_message(found, token)
+
+    async def RedeliverTriggerEvents(
+        self, request: calls.RedeliverTriggerEventsRequest, _context: object
+    ) -> calls.RedeliverTriggerEventsResponse:
+        found = await redeliver_events(self._database, self._signals, inboxes.redelivery_of(request))
+        return calls.RedeliverTriggerEventsResponse(events=map(inboxes.listed_to_message, found))
+
+    async def GetRunnerStats(
+        self, request: calls.GetRunnerStatsRequest, _context: object
+    ) -> calls.GetRunnerStatsResponse:
+        check(request)
+        stats = await get_runner_stats(self._database, request.experiment_id or None)
+        return inboxes.stats_to_message(stats, self._wake_latency())
+
     async def ListNodeTypes(
         self, _request: calls.ListNodeTypesRequest, _context: object
     ) -> calls.ListNodeTypesResponse:
@@ -164,14 +197,3 @@ class RunnerServicer(RunnerServiceServicer):
 def register(servicer: RunnerServicer, server: grpc.aio.Server) -> None:
     """Have a server answer the service's methods."""
     add_RunnerServiceServicer_to_server(servicer, server)
-
-
-def _not_available(name: str) -> Any:
-    async def refuse(_self: RunnerServicer, _request: object, _context: object) -> NoReturn:
-        raise Unimplemented(f"{name} is not available yet", reason="NOT_AVAILABLE_YET", method=name)
-
-    return refuse
-
-
-for _name in NOT_AVAILABLE_YET:
-    setattr(RunnerServicer, _name, _not_available(_name))

@@ -65,7 +65,8 @@ async def read_pending(
     """Pending events by run, oldest first, beyond inbox_seq `after`."""
     pending: dict[str, list[InboxEvent]] = defaultdict(list)
     for row in await connection.fetch(QUERIES["read_pending"], [UUID(run_id) for run_id in run_ids], after):
-        event = InboxEvent(row["inbox_seq"], row["node_id"], row["source"], row["event_id"], row["event"])
+        values = (row["inbox_seq"], row["node_id"], row["source"], row["event_id"], row["event"], row["expire_time"])
+        event = InboxEvent(*values)
         pending[str(row["run_id"])].append(event)
     return pending
 

@@ -1,6 +1,6 @@
 -- name: read_pending
 -- What is still to be taken, oldest first. Only rows beyond $2 are new to a holder that has seen that far.
-select run_id, inbox_seq, node_id, source, event_id, event
+select run_id, inbox_seq, node_id, source, event_id, event, expire_time
 from runner.inbox
 where run_id = any($1::uuid[]) and inbox_seq > $2 and state = 'PENDING'
 order by run_id, inbox_seq;

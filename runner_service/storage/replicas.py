@@ -12,9 +12,12 @@ from wakepoint.chassis.database import Connection
 QUERIES = sql.load(__package__, "replicas.sql")
 
 
-async def register_replica(connection: Connection, replica_id: str, host: str, pid: int, lease: timedelta) -> None:
-    """Enter a new replica, alive for `lease`."""
-    await connection.execute(QUERIES["register_replica"], UUID(replica_id), host, pid, lease)
+async def register_replica(
+    connection: Connection, replica_id: str, host: str, pid: int, lease: timedelta, node_types: Sequence[str] | None
+) -> None:
+    """Enter a new replica, alive for `lease`; None: it claims runs whatever their node types."""
+    values = (host, pid, lease, None if node_types is None else list(node_types))
+    await connection.execute(QUERIES["register_replica"], UUID(replica_id), *values)
 
 
 async def prolong_lease(connection: Connection, replica_id: str, lease: timedelta) -> bool:

@@ -1,6 +1,6 @@
 -- name: register_replica
-insert into runner.replicas (replica_id, host, pid, lease_expire_time)
-values ($1, $2, $3, runner.stamp() + $4::interval);
+insert into runner.replicas (replica_id, host, pid, lease_expire_time, node_types)
+values ($1, $2, $3, runner.stamp() + $4::interval, $5::text[]);
 
 -- name: prolong_lease
 -- A replica that was declared dead does not come back under the same id: it gets no row, and has to stop.

@@ -11,7 +11,7 @@ import asyncpg
 from runner_service.domain.history import Line
 from runner_service.domain.projection import RunState
 from runner_service.domain.runs import ClaimedRun, Run
-from runner_service.storage.encoding import hex_bytes, line_json
+from runner_service.storage.encoding import hex_bytes, line_json, time_text
 from wakepoint.chassis import sql
 from wakepoint.chassis.database import Connection
 
@@ -20,7 +20,7 @@ QUERIES = sql.load(__package__, "runs.sql")
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to be created."""
+    """A run to be created; `behind`: others with its concurrency key go before it."""
 
     run_id: str
     experiment_id: str
@@ -29,6 +29,10 @@ class NewRun:
     input: Any
     source: Mapping[str, Any]
     lines: Sequence[Line]
+    concurrency_key: str | None = None
+    turn: int | None = None
+    behind: bool = False
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,13 @@ class NewGraph:
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """The key under which a StartRun is remembered, and the hash of what it asked for."""
+    """The key under which a StartRun is remembered, and the hash of what it asked for. `skipped`: it made no run."""
 
     experiment_id: str
     request_id: str
     body_hash: bytes
     run_id: str
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ async def get_start_requests(
     rows = await connection.fetch(QUERIES["get_start_requests"], [_request_json(r) for r in requests])
     return {
         (row["experiment_id"], row["request_id"]): StartRequest(
-            row["experiment_id"], row["request_id"], row["body_hash"], str(row["run_id"])
+            row["experiment_id"], row["request_id"], row["body_hash"], str(row["run_id"]), row["skipped"]
         )
         for row in rows
     }
@@ -126,6 +131,10 @@ async def insert_runs(connection: Connection, runs: Sequence[NewRun]) -> None:
             "input": run.input,
             "source": dict(run.source),
             "lines": [line_json(line) for line in run.lines],
+            "concurrency_key": run.concurrency_key,
+            "turn": run.turn,
+            "behind": run.behind,
+            "deadline": time_text(run.deadline),
         }
         for run in runs
     ]
@@ -209,6 +218,7 @@ async def claim_runs(
             last_inbox_seq=row["last_inbox_seq"],
             crashes=row["crashes"],
             create_time=row["create_time"],
+            waited=None if row["fresh"] else row["waited"],
         )
         for row in rows
     ]

@@ -18,18 +18,21 @@ returning run_id;
 
 -- name: get_start_requests
 -- A statement of its own: it sees what insert_start_requests waited for.
-select r.experiment_id, r.request_id, s.body_hash, s.run_id
+select r.experiment_id, r.request_id, s.body_hash, s.run_id, s.skipped
 from jsonb_to_recordset($1::jsonb) as r (experiment_id text, request_id text)
 join runner.start_requests s using (experiment_id, request_id);
 
 -- name: insert_runs
 with given as (
     select * from jsonb_to_recordset($1::jsonb) as g (
-        run_id uuid, experiment_id text, workflow_id text, graph_hash bytea, input jsonb, source jsonb, lines jsonb)
+        run_id uuid, experiment_id text, workflow_id text, graph_hash bytea, input jsonb, source jsonb, lines jsonb,
+        concurrency_key text, turn bigint, behind boolean, deadline timestamptz)
 ),
 created as (
-    insert into runner.runs (run_id, experiment_id, workflow_id, graph_hash, state, input, source, last_seq, ready_time)
-    select run_id, experiment_id, workflow_id, graph_hash, 'QUEUED', input, source, jsonb_array_length(lines), runner.stamp()
+    insert into runner.runs (run_id, experiment_id, workflow_id, graph_hash, state, input, source, last_seq, ready_time,
+                             concurrency_key, turn, behind, deadline)
+    select run_id, experiment_id, workflow_id, graph_hash, 'QUEUED', input, source, jsonb_array_length(lines),
+           case when not behind then runner.stamp() end, concurrency_key, turn, behind, deadline
     from given
     returning run_id
 )
@@ -82,26 +85,30 @@ order by run_id
 for no key update skip locked;
 
 -- name: claim_runs
--- Materialized, or the planner may run the limit again for each row; a replica that was declared dead claims nothing.
+-- Materialized, or the planner may run the limit again for each row; a replica that was declared dead claims nothing, and
+-- none a run with node types that it does not have.
 -- Between $3 and $4 crashes: a run that is about to be given up is claimed apart from the others. It is busy from the start,
 -- so that one which kills its replica before the first commit is counted as well.
 with ready as materialized (
-    select run_id, start_time is null as fresh
-    from runner.runs
-    where state = 'QUEUED'
-      and crashes between $3 and $4
-      and exists (select from runner.replicas where replica_id = $1 and not dead)
-    order by priority desc, ready_time
+    select r.run_id, r.start_time is null as fresh, runner.as_of() - r.ready_time as waited
+    from runner.runs r
+    join runner.graphs g using (graph_hash)
+    where r.state = 'QUEUED' and not r.behind
+      and r.crashes between $3 and $4
+      and exists (
+          select from runner.replicas p
+          where p.replica_id = $1 and not p.dead and (p.node_types is null or g.node_types <@ p.node_types))
+    order by r.priority desc, r.ready_time
     limit $2
-    for no key update skip locked
+    for no key update of r skip locked
 ),
 claimed as (
     update runner.runs r
-    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = true, ready_time = null,
+    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = true, ready_time = null, missing_types = null,
         last_seq = r.last_seq + 1, start_time = coalesce(r.start_time, runner.stamp()), update_time = runner.stamp()
     from ready
     where r.run_id = ready.run_id
-    returning r.*, ready.fresh
+    returning r.*, ready.fresh, ready.waited
 ),
 logged as (
     insert into runner.run_events (run_id, seq, event_type, payload, epoch)
@@ -109,27 +116,30 @@ logged as (
            jsonb_build_object('replica_id', $1::uuid, 'attempt', attempt), epoch
     from claimed
 )
-select run_id, experiment_id, workflow_id, graph_hash, epoch, last_inbox_seq, crashes, create_time from claimed;
+select run_id, experiment_id, workflow_id, graph_hash, epoch, last_inbox_seq, crashes, create_time, fresh, waited from claimed;
 
 -- name: claim_oldest_runs
 -- Every fourth claim looks at age alone, so that a stream of high priorities starves nobody. Otherwise as claim_runs.
 with ready as materialized (
-    select run_id, start_time is null as fresh
-    from runner.runs
-    where state = 'QUEUED'
-      and crashes between $3 and $4
-      and exists (select from runner.replicas where replica_id = $1 and not dead)
-    order by ready_time
+    select r.run_id, r.start_time is null as fresh, runner.as_of() - r.ready_time as waited
+    from runner.runs r
+    join runner.graphs g using (graph_hash)
+    where r.state = 'QUEUED' and not r.behind
+      and r.crashes between $3 and $4
+      and exists (
+          select from runner.replicas p
+          where p.replica_id = $1 and not p.dead and (p.node_types is null or g.node_types <@ p.node_types))
+    order by r.ready_time
     limit $2
-    for no key update skip locked
+    for no key update of r skip locked
 ),
 claimed as (
     update runner.runs r
-    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = true, ready_time = null,
+    set state = 'RUNNING', owner_id = $1, epoch = r.epoch + 1, step = 0, busy = true, ready_time = null, missing_types = null,
         last_seq = r.last_seq + 1, start_time = coalesce(r.start_time, runner.stamp()), update_time = runner.stamp()
     from ready
     where r.run_id = ready.run_id
-    returning r.*, ready.fresh
+    returning r.*, ready.fresh, ready.waited
 ),
 logged as (
     insert into runner.run_events (run_id, seq, event_type, payload, epoch)
@@ -137,7 +147,7 @@ logged as (
            jsonb_build_object('replica_id', $1::uuid, 'attempt', attempt), epoch
     from claimed
 )
-select run_id, experiment_id, workflow_id, graph_hash, epoch, last_inbox_seq, crashes, create_time from claimed;
+select run_id, experiment_id, workflow_id, graph_hash, epoch, last_inbox_seq, crashes, create_time, fresh, waited from claimed;
 
 -- name: cancel_run
 -- The new epoch makes every later write of the holder fail; what the run still waited for ends with it.
@@ -181,7 +191,9 @@ select run_id from cancelled;
 with retried as (
     update runner.runs
     set state = 'QUEUED', attempt = attempt + 1, epoch = epoch + 1, crashes = 0, error = null, ready_time = runner.stamp(),
-        end_time = null, last_seq = last_seq + 1, update_time = runner.stamp()
+        end_time = null, last_seq = last_seq + 1, update_time = runner.stamp(),
+        -- A deadline that has passed would end it at once again.
+        deadline = case when deadline > runner.as_of() then deadline end
     where run_id = $1 and state = 'FAILED'
     returning run_id, last_seq, epoch, attempt
 ),
@@ -198,8 +210,11 @@ revived as (
 select run_id from retried;
 
 -- name: recently_cancelled
--- What a holder may have missed the notice of; the partial index holds cancelled runs only.
-select run_id from runner.runs where state = 'CANCELLED' and end_time > runner.as_of() - $1::interval;
+-- What a holder may have missed the notice of: runs that somebody else has ended. The partial indexes hold only such.
+select run_id from runner.runs where state = 'CANCELLED' and end_time > runner.as_of() - $1::interval
+union all
+select run_id from runner.runs
+where state = 'FAILED' and deadline is not null and end_time > runner.as_of() - $1::interval;
 
 -- name: unseen_inboxes
 -- What a holder may have missed the notice of: its runs that changed lately, with the last event in each inbox.

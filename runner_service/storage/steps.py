@@ -127,6 +127,10 @@ def _wait_json(wait: NewWait) -> dict[str, Any]:
         "metadata": dict(wait.metadata),
         "wake_time": time_text(wait.wake_time),
         "priority": wait.priority,
+        "expires_after": wait.expires_after,
+        "stale_after": wait.stale_after,
+        "stale_policy": wait.stale_policy,
+        "failures": wait.failures,
     }
 
 

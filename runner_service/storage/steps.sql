@@ -38,18 +38,28 @@ logged as (
 ),
 waiting as (
     insert into runner.waits (run_id, node_id, activation, node_type, reason, state, metadata, wake_time, priority,
-                              suspend_time)
+                              suspend_time, expire_time, stale_time, stale_policy, failures)
     select f.run_id, w.node_id, w.activation, w.node_type, w.reason, w.state, w.metadata, w.wake_time, w.priority,
-           case when w.suspended then runner.stamp() end
+           case when w.suspended then runner.stamp() end,
+           runner.stamp() + make_interval(secs => w.expires_after), runner.stamp() + make_interval(secs => w.stale_after),
+           w.stale_policy, w.failures
     from fenced f
     cross join lateral jsonb_to_recordset(f.waits) as w (
         node_id text, activation text, node_type text, reason text, state jsonb, metadata jsonb,
-        wake_time timestamptz, priority integer, suspended boolean)
+        wake_time timestamptz, priority integer, suspended boolean, expires_after float8, stale_after float8,
+        stale_policy text, failures integer)
     on conflict (run_id, node_id) do update
     set activation = excluded.activation, node_type = excluded.node_type, reason = excluded.reason,
         state = excluded.state, metadata = excluded.metadata, wake_time = excluded.wake_time,
         priority = excluded.priority, suspend_time = excluded.suspend_time,
-        create_time = case when waits.activation = excluded.activation then waits.create_time else runner.stamp() end
+        create_time = case when waits.activation = excluded.activation then waits.create_time else runner.stamp() end,
+        -- A wait that goes from memory to the database is no new one: its times run on, changed ones as well.
+        expire_time = case when waits.activation = excluded.activation then waits.expire_time
+                           else excluded.expire_time end,
+        stale_time = case when waits.activation = excluded.activation then waits.stale_time
+                          else excluded.stale_time end,
+        stale_policy = excluded.stale_policy, failures = excluded.failures,
+        health = case when waits.activation = excluded.activation then waits.health else 'OK' end
 ),
 unwaited as (
     delete from runner.waits w

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import asyncpg
+
 from runner_service.domain.runs import SuspendedNode, Wait, WaitHealth
 from runner_service.domain.trigger_events import Address
 from wakepoint.chassis import sql
@@ -86,17 +88,13 @@ async def list_suspended(
         limit,
         as_of,
     )
-    return [
-        SuspendedNode(
-            **{
-                **dict(row),
-                "run_id": str(row["run_id"]),
-                "reason": row["reason"] or "",
-                "health": WaitHealth(row["health"]),
-            }
-        )
-        for row in rows
-    ]
+    return [suspended_node(row) for row in rows]
+
+
+def suspended_node(row: asyncpg.Record) -> SuspendedNode:
+    """A waiting node as it is listed."""
+    values = {"run_id": str(row["run_id"]), "reason": row["reason"] or "", "health": WaitHealth(row["health"])}
+    return SuspendedNode(**{**dict(row), **values})
 
 
 async def count_suspended(connection: Connection, where: SuspendedFilter) -> int:

@@ -32,7 +32,7 @@ select w.run_id, r.workflow_id, r.experiment_id, w.node_id, w.node_type, w.reaso
        w.suspend_time, w.wake_time, w.priority,
        (select count(*) from runner.inbox i
         where i.run_id = w.run_id and i.node_id = w.node_id and i.state = 'PENDING') as pending_events,
-       case when w.wake_time <= runner.as_of() then 'OVERDUE' else 'OK' end as health,
+       runner.health_of(w, runner.as_of()) as health, w.expire_time,
        array(select t.topic from runner.topic_waits t
              where t.run_id = w.run_id and t.node_id = w.node_id order by t.topic) as topics
 from runner.waits w
@@ -42,7 +42,7 @@ where ($1::text is null or r.experiment_id = $1)
   and ($3::text is null or w.node_type = $3)
   and ($4::interval is null or w.create_time <= runner.as_of() - $4)
   and ($5 or w.suspend_time is not null)
-  and ($6::text is null or coalesce(w.wake_time <= runner.as_of(), false) = ($6 = 'OVERDUE'))
+  and ($6::text is null or runner.health_of(w, runner.as_of()) = $6)
   and ($7::timestamptz is null or (w.create_time, w.run_id, w.node_id) > ($7, $8::uuid, $9::text))
   and w.create_time <= $11
 order by w.create_time, w.run_id, w.node_id
@@ -57,4 +57,17 @@ where ($1::text is null or r.experiment_id = $1)
   and ($3::text is null or w.node_type = $3)
   and ($4::interval is null or w.create_time <= runner.as_of() - $4)
   and ($5 or w.suspend_time is not null)
-  and ($6::text is null or coalesce(w.wake_time <= runner.as_of(), false) = ($6 = 'OVERDUE'));
+  and ($6::text is null or runner.health_of(w, runner.as_of()) = $6);
+
+-- name: get_suspended
+-- One waiting node as it is listed.
+select w.run_id, r.workflow_id, r.experiment_id, w.node_id, w.node_type, w.reason, w.state, w.metadata, w.create_time,
+       w.suspend_time, w.wake_time, w.priority,
+       (select count(*) from runner.inbox i
+        where i.run_id = w.run_id and i.node_id = w.node_id and i.state = 'PENDING') as pending_events,
+       runner.health_of(w, runner.as_of()) as health, w.expire_time,
+       array(select t.topic from runner.topic_waits t
+             where t.run_id = w.run_id and t.node_id = w.node_id order by t.topic) as topics
+from runner.waits w
+join runner.runs r on r.run_id = w.run_id
+where w.run_id = $1 and w.node_id = $2;

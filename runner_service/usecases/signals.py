@@ -35,6 +35,10 @@ class Signals(Protocol):
         """A published event is to be put into inboxes."""
         ...
 
+    def run_ended(self) -> None:
+        """A run has ended; others may have waited for that."""
+        ...
+
     def timers_changed(self) -> None:
         """A wait has got a time."""
         ...

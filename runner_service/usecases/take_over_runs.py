@@ -1,6 +1,6 @@
 """Runs of dead replicas go on elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from runner_service.domain.projection import RunState
@@ -59,10 +59,17 @@ def _announce(signals: Signals, taken: Mapping[str, RunState]) -> None:
         signals.log_grew(run_id)
 
 
-async def register_replica(database: Database, replica_id: str, host: str, pid: int, lease: timedelta) -> None:
-    """Enter this replica among the living."""
+async def register_replica(
+    database: Database,
+    replica_id: str,
+    host: str,
+    pid: int,
+    lease: timedelta,
+    node_types: Sequence[str] | None = None,
+) -> None:
+    """Enter this replica among the living; of `node_types` are the graphs that it can execute, None: of any."""
     async with database.connection() as connection:
-        await replicas.register_replica(connection, replica_id, host, pid, lease)
+        await replicas.register_replica(connection, replica_id, host, pid, lease, node_types)
 
 
 async def give_up_lease(database: Database, replica_id: str) -> None:

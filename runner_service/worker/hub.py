@@ -32,6 +32,7 @@ class Hub:
         self.jobs = Poke()
         self.outbox = Poke()
         self.fan_out = Poke()
+        self.upkeep = Poke()
         self.on_inbox_changed: Callable[[str], bool] = lambda _: False
         self.on_cancelled: Callable[[str], bool] = lambda _: False
 
@@ -49,6 +50,7 @@ class Hub:
     def run_cancelled(self, run_id: str) -> None:
         """See Signals."""
         self.jobs.poke()
+        self.upkeep.poke()
         if not self.on_cancelled(run_id):
             self._notify(CANCELLED_CHANNEL, run_id)
 
@@ -68,6 +70,10 @@ class Hub:
         """See Signals."""
         self.fan_out.poke()
 
+    def run_ended(self) -> None:
+        """See Signals."""
+        self.upkeep.poke()
+
     def timers_changed(self) -> None:
         """See Signals."""
         self.timers.poke()
@@ -82,7 +88,7 @@ class Hub:
 
     def look_at_everything(self) -> None:
         """After a (re)connection, when notifications may have been missed."""
-        for poke in (self.ready, self.timers, self.jobs, self.outbox, self.fan_out):
+        for poke in (self.ready, self.timers, self.jobs, self.outbox, self.fan_out, self.upkeep):
             poke.poke()
 
     async def run(self) -> None:

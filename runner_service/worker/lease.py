@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -27,7 +27,16 @@ MARGIN_SECONDS = 1.0
 class Lease:
     """`valid()` is about the present `replica_id`; after `on_lost` was called, `renew_identity` enters a new one."""
 
-    def __init__(self, database: Database, dsn: str, host: str, seconds: float, beat_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        dsn: str,
+        host: str,
+        seconds: float,
+        beat_seconds: float,
+        node_types: Sequence[str] | None = None,
+    ) -> None:
+        self._node_types = node_types
         self._database = database
         self._target = driver.Target.parse(dsn)
         self._host = host
@@ -49,7 +58,7 @@ class Lease:
         self._stop.clear()
         self.replica_id = new_id()
         began = time.monotonic()
-        await register_replica(self._database, self.replica_id, self._host, os.getpid(), self._length)
+        await register_replica(self._database, self.replica_id, self._host, os.getpid(), self._length, self._node_types)
         self._prolonged(began)
         before_beats()
         loop = asyncio.get_running_loop()

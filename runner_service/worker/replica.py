@@ -8,6 +8,7 @@ from runner_service.worker.hub import Hub
 from runner_service.worker.jobs import JobKeeper
 from runner_service.worker.outbox import keep_delivering
 from runner_service.worker.timers import keep_firing
+from runner_service.worker.upkeep import keep_up
 from runner_service.worker.worker import Worker
 from wakepoint.chassis.database import Database
 from wakepoint.chassis.tasks import Background
@@ -33,6 +34,7 @@ class Replica:
             "notify": self.hub.run,
             "timers": lambda: keep_firing(self.database, self.hub),
             "jobs": self.jobs.run,
+            "upkeep": lambda: keep_up(self.database, self.hub, self.worker.vitals.count),
             "fan_out": lambda: keep_fanning_out(self.database, self.hub),
             "outbox": lambda: keep_delivering(self.database, self.trigger_service, self.hub),
         }

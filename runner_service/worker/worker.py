@@ -14,6 +14,7 @@ from runner_service.usecases.look_for_changes import cancelled_lately, changed_i
 from runner_service.usecases.take_over_runs import give_up_run, take_over_runs
 from runner_service.worker.hub import Hub
 from runner_service.worker.lease import Lease
+from runner_service.worker.vitals import Vitals
 from wakepoint.chassis.errors import WakepointError
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -65,6 +66,7 @@ class Worker:
         self._lost = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._giving_up: set[asyncio.Task[None]] = set()
+        self.vitals = Vitals()
         hub.on_inbox_changed = self._tell_inbox_changed
         hub.on_cancelled = self._drop
 
@@ -157,6 +159,8 @@ class Worker:
                 crashes=range(last_chance, MOST_CRASHES),
             )
         for run in claims.loaded:
+            if run.claimed.waited is not None:
+                self.vitals.resumed(run.claimed.waited)
             self._execute(run, suspect=run.claimed.crashes >= last_chance)
         for run_id, fault in claims.unreadable.items():
             _log.error("a run cannot be loaded", run_id=run_id, error=fault)

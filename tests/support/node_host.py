@@ -99,6 +99,13 @@ class NodeHost:
     async def take_pending(self, limit: int) -> list[TriggerEvent]:
         return [self.pending.popleft() for _ in range(min(limit, len(self.pending)))]
 
+    async def collect(self, limit: int, seconds: float) -> list[TriggerEvent]:
+        end = self.clock.monotonic() + seconds
+        taken: list[TriggerEvent] = []
+        while len(taken) < limit and await self.until_arrival(None, max(end - self.clock.monotonic(), 0)):
+            taken.append(self.pending.popleft())
+        return taken
+
     async def send(self, event: Mapping[str, Any]) -> None:
         whole: dict[str, Any] = dict(event) if "payload" in event else {"payload": dict(event)}
         self.deliver(whole.get("event_id", f"sent-{len(self.pending)}"), whole["payload"], source="wakepoint/node")

@@ -6,10 +6,13 @@ from typing import Any
 from runner_service.domain.history import EventType
 from runner_service.domain.projection import NodeState, fold
 from runner_service.domain.runs import Run
+from runner_service.domain.verification import FindingKind
 from runner_service.storage import log, runs
+from runner_service.usecases.verify_runs import Verification, verify_runs
 from wakepoint.chassis.database import Database
 
-ACCEPTED = (EventType.TRIGGER_EVENT_RECEIVED, EventType.TIMER_FIRED)
+PATIENT = (FindingKind.OUTBOX_STUCK, FindingKind.JOB_OUTLIVES_RUN)
+ACCEPTED = (EventType.TRIGGER_EVENT_RECEIVED, EventType.TIMER_FIRED, EventType.TRIGGER_EVENT_REDELIVERED)
 
 
 async def check_runs(database: Database) -> None:
@@ -22,6 +25,9 @@ async def check_runs(database: Database) -> None:
             waits = await connection.fetch("select * from runner.waits where run_id = $1", run_id)
             inbox = await connection.fetch("select * from runner.inbox where run_id = $1 order by inbox_seq", run_id)
             _check_run(rows[run_id], logs[run_id], waits, inbox)
+    findings = [finding async for batch in verify_runs(database, Verification()) for finding in batch.findings]
+    # Tests move clocks, and stop replicas before everything is told: what depends on patience proves nothing here.
+    assert [finding for finding in findings if finding.kind not in PATIENT] == []
 
 
 def _check_run(run: Run, events: list[Any], waits: list[Any], inbox: list[Any]) -> None:
@@ -36,7 +42,8 @@ def _check_run(run: Run, events: list[Any], waits: list[Any], inbox: list[Any]) 
     assert all(count == 1 for count in completed.values()), f"{told}: a node completed twice: {completed}"
     numbers = [row["inbox_seq"] for row in inbox]
     assert numbers == list(range(1, len(numbers) + 1)), f"{told}: inbox_seq has gaps"
-    assert sum(e.event_type in ACCEPTED for e in events) == len(inbox), f"{told}: log and inbox differ"
+    if run.first_seq == 1:
+        assert sum(e.event_type in ACCEPTED for e in events) == len(inbox), f"{told}: log and inbox differ"
     if run.state.finished:
         assert not waits, f"{told}: finished, and something waits"
         assert not run.suspended_node_ids, f"{told}: finished, and nodes are suspended"

@@ -53,6 +53,10 @@ class Host(Protocol):
         """Take up to `limit` more events that are there, without waiting, and never more than `max_events` leaves."""
         ...
 
+    async def collect(self, limit: int, seconds: float) -> list[dict[str, Any]]:
+        """Take up to `limit` more events, those that come within `seconds` among them; fewer when the runner stops."""
+        ...
+
     async def send(self, event: Mapping[str, Any]) -> None:
         """Write a trigger event for this node into the inbox; it is durable when this returns."""
         ...

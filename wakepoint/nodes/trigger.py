@@ -9,10 +9,13 @@ from typing import Any, ClassVar, Literal, NoReturn
 from pydantic import Field, PrivateAttr
 
 from wakepoint.chassis.clock import SystemClock
+from wakepoint.nodes.adaptive import Rhythm, choose_timeout
 from wakepoint.nodes.context import Context
 from wakepoint.nodes.errors import NodeSuspended
 from wakepoint.nodes.events import TriggerEvent
 from wakepoint.nodes.node import Kind, Node, fixed_field
+
+_RHYTHM = "adaptive_timeout"
 
 
 class TriggerNode(Node):
@@ -30,25 +33,32 @@ class TriggerNode(Node):
     batch_size: int = Field(default=1, ge=1, le=1000)
     """How many events that are already there one passage takes at most; above 1 the output is a list of events."""
     batch_window_seconds: float | None = Field(default=None, ge=0)
-    """How long a passage goes on collecting events for its batch."""
+    """How long after its first event a passage goes on collecting, in memory, until `batch_size` events are there. What
+    is there already when the runner stops is a batch."""
     priority: int = Field(default=0, ge=-100, le=100)
     """Raises the claim of a run that this trigger wakes over other runs; larger goes first."""
     expires_after_seconds: float | None = Field(default=None, gt=0)
-    """After how long a wait ends without an event."""
+    """After how long a wait ends without an event: the node is skipped, and with it what stands only behind it; the
+    rest of the run goes on."""
     stale_after_seconds: float | None = Field(default=None, gt=0)
-    """After how long without an event the wait is reported as stale."""
+    """After how long without an event the wait's health is STALE."""
     stale_policy: Literal["none", "expire", "cancel"] = "none"
-    """What becomes of a stale wait."""
+    """What becomes of a stale wait: `none` (it waits on), `expire` (as `expires_after_seconds`), `cancel` (the run is
+    cancelled)."""
     adaptive_timeout: bool = False
-    """Derive the inactivity timeout from the intervals between events."""
+    """Derive the inactivity timeout from the intervals between events: one and a half times what nine of ten of the
+    last 20 took, at least 10 s; 10 s where that would be more than an hour. The log says when it changes, and why."""
 
     _last_activity: datetime | None = PrivateAttr(default=None)
     _wake_time: datetime | None = PrivateAttr(default=None)
     _carry: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _rhythm: Rhythm | None = PrivateAttr(default=None)
 
     def bind(self, context: Context, resumed_state: Mapping[str, Any] | None) -> None:
         """See Node."""
         super().bind(context, resumed_state)
+        if self.adaptive_timeout:
+            self._adapt(context)
         self._update_activity_time()
 
     async def process(self, context: Context) -> Any:
@@ -57,7 +67,10 @@ class TriggerNode(Node):
         event = await (self.wait_for_trigger_event() if wake_time is None else self.wait_until(wake_time))
         if self.batch_size == 1:
             return await self.on_event(event, context)
-        more = await context.host.take_pending(self.batch_size - 1)
+        if self.batch_window_seconds is None:
+            more = await context.host.take_pending(self.batch_size - 1)
+        else:
+            more = await context.host.collect(self.batch_size - 1, self.batch_window_seconds)
         return [await self.on_event(one, context) for one in (event, *more)]
 
     async def on_event(self, event: TriggerEvent, context: Context) -> Any:
@@ -77,8 +90,8 @@ class TriggerNode(Node):
         self._carry = dict(state)
 
     def carried_over(self) -> dict[str, Any]:
-        """What `carry` was given in this passage."""
-        return self._carry
+        """What `carry` was given in this passage, and what an adaptive timeout has to remember."""
+        return self._carry if self._rhythm is None else {**self._carry, _RHYTHM: self._rhythm.as_mapping()}
 
     async def disregard(self, event: TriggerEvent, reason: str, *, wake_time: datetime | None = None) -> NoReturn:
         """Say in the log that an event changed nothing, and wait anew; it does not count towards `max_events`.
@@ -113,7 +126,19 @@ class TriggerNode(Node):
         event = await self.context.host.wait(timeout=timeout, wake_time=wake_time)
         self._wake_time = None
         self._update_activity_time()
+        if self._rhythm is not None:
+            self._rhythm.event_came(self._now())
         return event
+
+    def _adapt(self, context: Context) -> None:
+        """Choose the inactivity timeout, and say so in the log where it is another one than before."""
+        self._rhythm = Rhythm.of(context.carried.get(_RHYTHM))
+        before = choose_timeout(self._rhythm.intervals[:-1], self.inactivity_timeout_seconds)
+        chosen = choose_timeout(self._rhythm.intervals, self.inactivity_timeout_seconds)
+        self.inactivity_timeout_seconds = chosen.seconds
+        if chosen.seconds != before.seconds and not self.is_resuming():
+            told = {"inactivity_timeout_seconds": chosen.seconds, "reason": f"adaptive timeout: {chosen.reason}"}
+            context.host.record("SuspensionUpdated", told)
 
     async def send_trigger_event(self, event_data: Mapping[str, Any]) -> None:
         """Deliver an event to this node: it is in the inbox, durably, when this returns.

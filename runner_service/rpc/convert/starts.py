@@ -1,15 +1,16 @@
 """Requests to start runs, and what became of them."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from runner_service.domain.runs import Run
+from runner_service.domain.overlap import OnConflict
 from runner_service.rpc.convert.graphs import graph_of
 from runner_service.rpc.convert.requests import read_or
 from runner_service.rpc.convert.runs import run_to_message
 from runner_service.usecases.start_runs import StartDisposition, Started, StartRequest, StartResult
 from wakepoint.chassis.errors import FieldViolation, WakepointError
-from wakepoint.chassis.protojson import struct_to_python
+from wakepoint.chassis.protojson import struct_to_python, timestamp_to_datetime
 from wakepoint.chassis.status import to_status
 from wakepoint.runner.v1 import runner_pb2 as messages
 from wakepoint.runner.v1 import runner_service_pb2 as calls
@@ -18,9 +19,17 @@ from wakepoint.workflow.v1 import execution_pb2 as execution
 DISPOSITIONS = {
     StartDisposition.CREATED: messages.START_RUN_DISPOSITION_CREATED,
     StartDisposition.DUPLICATE: messages.START_RUN_DISPOSITION_DUPLICATE,
+    StartDisposition.QUEUED_BEHIND: messages.START_RUN_DISPOSITION_QUEUED_BEHIND,
+    StartDisposition.SKIPPED: messages.START_RUN_DISPOSITION_SKIPPED,
 }
 
-_NO_CONFLICT = (execution.ON_CONFLICT_UNSPECIFIED, execution.ON_CONFLICT_ALLOW)
+_ON_CONFLICT: dict[int, OnConflict] = {
+    execution.ON_CONFLICT_UNSPECIFIED: OnConflict.ALLOW,
+    execution.ON_CONFLICT_ALLOW: OnConflict.ALLOW,
+    execution.ON_CONFLICT_QUEUE: OnConflict.QUEUE,
+    execution.ON_CONFLICT_SKIP: OnConflict.SKIP,
+    execution.ON_CONFLICT_CANCEL_PREVIOUS: OnConflict.CANCEL_PREVIOUS,
+}
 
 ReadGraph = tuple[dict[str, Any], list[FieldViolation]]
 
@@ -45,7 +54,7 @@ def batch_of(message: calls.BatchStartRunsRequest) -> tuple[list[StartRequest], 
 
 def started_to_message(started: Started) -> calls.StartRunResponse:
     """What became of one request."""
-    return calls.StartRunResponse(run=run_to_message(started.run), disposition=DISPOSITIONS[started.disposition])
+    return calls.StartRunResponse(run=_run_of(started), disposition=DISPOSITIONS[started.disposition])
 
 
 def results_to_message(results: Iterable[StartResult]) -> calls.BatchStartRunsResponse:
@@ -56,8 +65,11 @@ def results_to_message(results: Iterable[StartResult]) -> calls.BatchStartRunsRe
 def _result(result: StartResult) -> calls.BatchStartRunsResult:
     if isinstance(result, WakepointError):
         return calls.BatchStartRunsResult(error=to_status(result))
-    run: Run = result.run
-    return calls.BatchStartRunsResult(run=run_to_message(run), disposition=DISPOSITIONS[result.disposition])
+    return calls.BatchStartRunsResult(run=_run_of(result), disposition=DISPOSITIONS[result.disposition])
+
+
+def _run_of(started: Started) -> messages.Run | None:
+    return None if started.found is None else run_to_message(started.found)
 
 
 def _request(
@@ -69,7 +81,6 @@ def _request(
         faults.extend(unreadable)
     elif message.graph_hash in graphs:
         faults.extend(graphs[message.graph_hash][1])
-    faults.extend(_not_available_yet(message))
     none: dict[str, object] = {}
     return StartRequest(
         workflow_id=message.workflow_id,
@@ -79,17 +90,24 @@ def _request(
         request_id=message.request_id,
         input=read_or(none, lambda: struct_to_python(message.input, "input"), faults),
         source=_source(message.source, faults),
+        concurrency_key=message.concurrency_key,
+        on_conflict=_on_conflict(message, faults),
+        deadline=_deadline(message, faults),
         faults=tuple(faults),
     )
 
 
-def _not_available_yet(message: calls.StartRunRequest) -> Iterable[FieldViolation]:
-    given = {
-        "concurrency_key": bool(message.concurrency_key),
-        "on_conflict": message.on_conflict not in _NO_CONFLICT,
-        "deadline": message.HasField("deadline"),
-    }
-    return [FieldViolation(name, "is not available yet") for name, is_given in given.items() if is_given]
+def _on_conflict(message: calls.StartRunRequest, faults: list[FieldViolation]) -> OnConflict:
+    known = _ON_CONFLICT.get(message.on_conflict)
+    if known is None:
+        faults.append(FieldViolation("on_conflict", f"{message.on_conflict} is not known"))
+    return known or OnConflict.ALLOW
+
+
+def _deadline(message: calls.StartRunRequest, faults: list[FieldViolation]) -> datetime | None:
+    if not message.HasField("deadline"):
+        return None
+    return read_or(None, lambda: timestamp_to_datetime(message.deadline, "deadline"), faults)
 
 
 def _source(source: messages.RunSource, faults: list[FieldViolation]) -> dict[str, Any]:

@@ -25,8 +25,6 @@ HEALTHS = {
     WaitHealth.FAILING: messages.WAIT_HEALTH_FAILING,
 }
 _HEALTH_OF: dict[int, WaitHealth] = {number: health for health, number in HEALTHS.items()}
-# Nothing is found out about the others: an empty list would say that there are none.
-_KNOWN = (WaitHealth.OK, WaitHealth.OVERDUE)
 
 
 def suspended_filter_of(request: calls.ListSuspendedRequest) -> SuspendedFilter:
@@ -40,8 +38,6 @@ def suspended_filter_of(request: calls.ListSuspendedRequest) -> SuspendedFilter:
     health = _HEALTH_OF.get(request.health)
     if request.health and health is None:
         faults.append(FieldViolation("health", f"{request.health} is no health"))
-    elif health is not None and health not in _KNOWN:
-        faults.append(FieldViolation("health", f"{health} is not available yet"))
     if faults:
         raise InvalidArgument.from_violations(faults)
     return SuspendedFilter(
@@ -80,6 +76,7 @@ def suspended_to_message(node: SuspendedNode, webhook_url: WebhookUrl) -> messag
         metadata=struct_or_none(metadata),
         suspend_time=time_or_none(node.suspend_time),
         wake_time=time_or_none(node.wake_time),
+        expire_time=time_or_none(node.expire_time),
         topics=node.topics,
         priority=node.priority,
         pending_events=node.pending_events,

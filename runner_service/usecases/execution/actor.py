@@ -56,7 +56,7 @@ class Execution:
 
     def __init__(self, environment: Environment, loaded: LoadedRun) -> None:
         plan = environment.plan_of(loaded.claimed.graph_hash, loaded.graph)
-        inbox = LocalInbox(loaded.pending, loaded.claimed.last_inbox_seq)
+        inbox = LocalInbox(loaded.pending, loaded.claimed.last_inbox_seq, environment.clock.now)
         self._held = HeldRun(environment, loaded.claimed, plan, loaded.projection, inbox)
         self._hot_before = {wait.node_id for wait in loaded.waits if not wait.suspended}
         self._environment = environment
@@ -135,6 +135,7 @@ class Execution:
         await self._launch()
         for _ in range(QUICK_TURNS):
             if not self._held.mailbox.empty():
+        await settle_expiries(self._held)
                 break
             await asyncio.sleep(0)
         heard = False
@@ -261,7 +262,10 @@ class Execution:
         if state is RunState.QUEUED:
             self._environment.signals.runs_ready()
             return Ended.HANDED_BACK
-        return Ended.SUSPENDED if state is RunState.SUSPENDED else Ended.FINISHED
+        if state is RunState.SUSPENDED:
+            return Ended.SUSPENDED
+        self._environment.signals.run_ended()
+        return Ended.FINISHED
 
     async def _commit(
         self,

@@ -58,6 +58,17 @@ class Frame:
     def executing(self) -> bool:
         return self.task is not None and not self.waiting
 
+    def patience(self) -> dict[str, Any]:
+        """How long the node's wait may last, and how often the passage failed; for its row."""
+        if not isinstance(self.node, TriggerNode):
+            return {}
+        return {
+            "expires_after": self.node.expires_after_seconds,
+            "stale_after": self.node.stale_after_seconds,
+            "stale_policy": self.node.stale_policy,
+            "failures": self.failures,
+        }
+
     def offer(self, event: InboxEvent) -> None:
         """Give the waiting node its event."""
         assert self.arrival is not None

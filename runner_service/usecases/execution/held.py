@@ -88,5 +88,6 @@ class HeldRun:
                 suspended=False,
                 wake_time=wake_time,
                 priority=frame.priority,
+                **frame.patience(),
             )
         )

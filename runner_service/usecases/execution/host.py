@@ -81,6 +81,19 @@ class NodeHost:
             taken.append(dict(event.event))
         return taken
 
+    async def collect(self, limit: int, seconds: float) -> list[dict[str, Any]]:
+        clock = self.environment.clock
+        end = clock.monotonic() + seconds
+        if (room := self.frame.room()) is not None:
+            limit = min(limit, room - len(self.frame.taken))
+        taken: list[dict[str, Any]] = []
+        with suppress(TriggerInactivityTimeout):
+            while len(taken) < limit:
+                left = max(end - clock.monotonic(), 0)
+                # Without time left, what is there is still taken.
+                taken.append(await self.wait(timeout=left, wake_time=None))
+        return taken
+
     async def send(self, event: Mapping[str, Any]) -> None:
         sent = event_from_mapping(event, self.environment.clock)
         faults = [f"{fault.field}: {fault.description}" for fault in faults_of(sent)]

@@ -39,6 +39,9 @@ from runner_service.usecases.execution.messages import GaveUp, Raised, RetryDue,
 from runner_service.usecases.execution.outcomes import error_of, outputs_of, storable
 from wakepoint.nodes import Context, Node, NodeError, NodeSuspended, TriggerNode
 
+DISABLE_AFTER = 20
+"""Errors in a row of a trigger without an end, until its run fails with that reason."""
+
 
 async def advance(held: HeldRun, places: Iterable[Place]) -> None:
     """Begin whatever can run at these places, and at those that open while doing so."""
@@ -150,8 +153,13 @@ def fail(held: HeldRun, frame: Frame, error: BaseException) -> None:
     # It waits for nothing any more: a wake-up is kept for its next attempt.
     if frame.node_class.kind != "work" or frame.resumed:
         held.draft.unwait(node_id)
+    disabled = _is_to_be_disabled(frame)
     final = (isinstance(error, NodeError) and not error.retryable) or frame.failures + 1 >= retry.max_attempts
-    if final:
+    if disabled and not final:
+        details["message"] = (
+            f"disabled after {frame.failures + 1} errors in a row, the last of them: {details['message']}"
+        )
+    if final or disabled:
         held.frames.pop(node_id, None)
         held.draft.add(node_failed(node_id, activation, details))
         held.failure = {**details, "node_id": node_id}
@@ -159,6 +167,12 @@ def fail(held: HeldRun, frame: Frame, error: BaseException) -> None:
     delay = backoff_seconds(retry, frame.failures + 1)
     held.draft.add(node_retry_scheduled(node_id, activation, frame.attempt + 1, delay, details))
     retry_later(held, frame, delay)
+
+
+def _is_to_be_disabled(frame: Frame) -> bool:
+    """Whether an endless trigger has failed so often that trying on is no use, whatever its retry policy allows."""
+    endless = frame.node_class.kind == "trigger" and frame.graph_node.properties.get("max_events", 1) == 0
+    return endless and frame.failures + 1 >= DISABLE_AFTER
 
 
 def retry_later(held: HeldRun, frame: Frame, delay: float) -> None:
@@ -196,6 +210,7 @@ def suspend(held: HeldRun, frame: Frame, suspension: NodeSuspended) -> None:
             metadata=metadata,
             wake_time=suspension.wake_time,
             priority=frame.priority,
+            **frame.patience(),
         )
     )
     start_jobs(held, frame)
@@ -211,7 +226,7 @@ def start_jobs(held: HeldRun, frame: Frame) -> None:
 
 def hand_out(held: HeldRun) -> None:
     """Give pending events to the nodes that wait for them, in memory or in the database."""
-    for node_id in {event.node_id for event in held.inbox.remaining()}:
+    for node_id in held.inbox.addressed():
         frame = held.frames.get(node_id)
         if frame is not None and frame.waiting:
             event = held.inbox.take(node_id)

@@ -125,21 +125,6 @@ def test_what_the_database_cannot_hold_is_named_with_its_path(registry: NodeRegi
     assert "list[1]" in next(iter(found))
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("expires_after_seconds", 60),
-        ("stale_after_seconds", 60),
-        ("stale_policy", "cancel"),
-        ("adaptive_timeout", True),
-        ("batch_window_seconds", 1),
-        ("expires_after_seconds", "${input.n}"),
-    ],
-)
-def test_what_is_not_there_yet_is_refused_instead_of_ignored(registry: NodeRegistry, name: str, value: Any) -> None:
-    assert faults(registry, "Manual", {name: value}) == {name: "is not available yet"}
-
-
 @pytest.mark.parametrize("backend", ["kubernetes", "ray"])
 def test_a_backend_that_is_not_installed_is_refused(registry: NodeRegistry, backend: str) -> None:
     found = faults(registry, "RunJob", {"job_type": "EVAL", "command": ["true"], "backend": backend})
@@ -190,7 +175,7 @@ def test_expressions_are_left_to_the_node_that_evaluates_them(registry: NodeRegi
         ("Interval", {"interval_seconds": "${input.name}"}, "property interval_seconds: .*number"),
         ("Constant", {"value": {"a": ["${inputs.absent}"]}}, r"property value: a\[0\]: there is no key \"absent\""),
         ("Schedule", {"cron": "${input.name}"}, "property cron: not a cron expression"),
-        ("Manual", {"expires_after_seconds": "${input.n}"}, "property expires_after_seconds: is not available yet"),
+        ("Manual", {"expires_after_seconds": "${input.name}"}, "property expires_after_seconds: .*number"),
         ("Delay", {}, "exactly one of seconds and until"),
     ],
 )

@@ -1,16 +1,14 @@
 """GetRun, CancelRun, ListRuns and ListRunEvents over gRPC."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
-import pytest
-
 from runner_service.domain.projection import RunState
-from runner_service.rpc.servicer import NOT_AVAILABLE_YET, SERVICE_NAME, RunnerServicer
+from runner_service.rpc.servicer import SERVICE_NAME, RunnerServicer
 from tests.integration.runner.rpc.harness import Service, faulty_fields, plain, refusal
 from tests.support.conditions import eventually
 from tests.support.runner import Runner, chain, edge, node
-from wakepoint.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from wakepoint.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from wakepoint.chassis.ids import new_id
 from wakepoint.runner.v1 import runner_pb2 as messages
 from wakepoint.runner.v1 import runner_service_pb2 as calls
@@ -269,15 +267,7 @@ async def test_a_branch_that_was_not_taken_is_skipped(live: Service, runner: Run
     assert await states(live, run_id) == {"a": "COMPLETED", "b": "COMPLETED", "y": "SKIPPED", "n": "COMPLETED"}
 
 
-@pytest.mark.parametrize("method", NOT_AVAILABLE_YET)
-async def test_what_does_nothing_yet_says_so(service: Service, method: str) -> None:
-    call: Callable[[Any], Awaitable[Any]] = getattr(service.stub, method)
-    error = await refusal(call(getattr(calls, f"{method}Request")()))
-    assert isinstance(error, Unimplemented)
-    assert error.message == f"{method} is not available yet"
-
-
-def test_every_method_of_the_service_is_answered_or_listed_as_not_available() -> None:
+def test_every_method_of_the_service_is_answered() -> None:
     assert SERVICE_NAME == "wakepoint.runner.v1.RunnerService"
     methods = {method.name for method in calls.DESCRIPTOR.services_by_name["RunnerService"].methods}
     assert methods <= set(vars(RunnerServicer))

@@ -67,11 +67,11 @@ async def test_every_faulty_field_of_a_request_is_named_at_once_and_nothing_is_s
         requestId="r" * 201,
         input={"text": "\0"},
         source={"depth": -1},
-        concurrencyKey="k",
-        onConflict="ON_CONFLICT_QUEUE",
-        deadline="2030-01-01T00:00:00Z",
+        concurrencyKey="k" * 201,
         graphHash="h",
     )
+    request.deadline.seconds = -(10**15)
+    request.on_conflict = 17  # type: ignore[assignment]
     request.input.fields["number"].number_value = float("nan")
     error = await refusal(service.stub.StartRun(request))
     assert isinstance(error, InvalidArgument)
@@ -102,9 +102,9 @@ async def test_a_run_without_a_graph_is_refused(service: Service) -> None:
     assert faulty_fields(await refusal(service.stub.StartRun(start_request(None)))) == ["graph"]
 
 
-async def test_what_is_not_available_yet_is_refused_by_name_and_the_default_is_not(service: Service) -> None:
+async def test_an_on_conflict_without_a_key_is_refused_and_the_default_is_not(service: Service) -> None:
     error = await refusal(service.stub.StartRun(start_request(GRAPH, onConflict="ON_CONFLICT_SKIP")))
-    assert "on_conflict: is not available yet" in error.message
+    assert "on_conflict: SKIP needs a concurrency_key" in error.message
     await service.start(GRAPH, onConflict="ON_CONFLICT_ALLOW")
 
 
