@@ -146,6 +146,34 @@ async def test_the_serving_role_uses_every_table_and_function_and_makes_none(
         await connection.close()
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_the_role_for_legacy_systems_writes_jobs_and_nothing_else(
+    installation: Installation, is_late: bool
+) -> None:
+    """`is_late`: the role is made when everything else stands, by its own file."""
+    process = command("trigger", "migrate", TRIGGER_DATABASE_URL=installation.dsn_of("trigger_owner"))
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    connection = await asyncpg.connect(installation.dsn)
+    try:
+        if is_late:
+            await connection.execute("drop owned by jobs_writer; drop role jobs_writer; truncate trigger.jobs")
+            for _ in range(2):
+                await connection.execute((DEPLOY / "postgres/jobs_writer.sql").read_text())
+        await connection.execute("set role jobs_writer")
+        await connection.execute(
+            "insert into trigger.jobs (experiment_id, job_id, job_type, status) values ('e', 'j', 'TRAIN', 'COMPLETE')"
+        )
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("delete from trigger.jobs")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("select * from runner.migrations")
+        await connection.execute("reset role")
+        assert await connection.fetchval("select count(*) from trigger.written_jobs where experiment_id = 'e'") > 0
+    finally:
+        await connection.close()
+
+
 @pytest.mark.parametrize("kind", ["owner", "serving"])
 async def test_a_service_cannot_read_the_others_schema(installation: Installation, migrated: str, kind: str) -> None:
     connection = await asyncpg.connect(installation.dsn_of(f"{OTHER[migrated]}_{kind}"))
@@ -199,5 +227,5 @@ def test_an_argument_that_means_nothing_is_answered_with_the_usage(service: str)
     process = command(service, "migrat")
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert "[migrate]" in said
+    assert "[migrate" in said
     assert f"{service.upper()}_DATABASE_URL" in said

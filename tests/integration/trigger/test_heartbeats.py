@@ -1,19 +1,24 @@
 """Jobs that promised to be heard of: lost once, never too early, never against a report that came in time."""
 
 import asyncio
+import signal
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from tests.integration.trigger.harness import Harness, faults_of
+from tests.integration.trigger.harness import Harness, configs, event, faults_of, graph
+from tests.integration.trigger.peer import Peer
+from tests.integration.trigger.process import running
 from tests.support.conditions import eventually
 from tests.support.db_clock import set_clock_offset
 from trigger_service.dispatcher.sweeper import Sweeper
 from trigger_service.usecases.lose_silent_jobs import database_time, lose_silent_jobs
 from wakepoint.chassis.clock import ManualClock
+from wakepoint.chassis.protojson import struct_to_python
 from wakepoint.trigger.v1 import trigger_pb2 as messages
 from wakepoint.trigger.v1 import trigger_service_pb2 as calls
 
@@ -183,3 +188,24 @@ async def test_a_timeout_that_is_no_time_is_refused(service: Harness) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await beat(service, heartbeat_timeout=Duration(seconds=seconds))
         assert [field for field, _ in faults_of(refused.value)] == ["event.heartbeat_timeout"]
+
+
+@pytest.mark.parametrize("failpoint", ["trigger.lost.before_commit", "trigger.lost.after_commit"])
+async def test_a_kill_while_a_job_is_given_up_loses_it_once(
+    tmp_path: Path, trigger_dsn: str, peer: Peer, failpoint: str
+) -> None:
+    request = calls.ReportJobEventRequest(event=event(status="RUNNING", heartbeat_timeout=Duration(nanos=200_000_000)))
+    async with running(tmp_path, trigger_dsn, peer.address, WAKEPOINT_FAILPOINT=failpoint) as doomed:
+        await doomed.stub.CreateWorkflow(
+            calls.CreateWorkflowRequest(
+                experiment_id="e1", name="w", graph=graph(), trigger_configs=configs(TRAIN=BOTH)
+            )
+        )
+        await doomed.stub.ReportJobEvent(request)
+        assert await doomed.ended() == -signal.SIGKILL
+    (tmp_path / "b").mkdir()
+    async with running(tmp_path, trigger_dsn, peer.address), running(tmp_path / "b", trigger_dsn, peer.address):
+        await eventually(lambda: len(peer.runs) == 1, timeout=20)
+    assert peer.sent == 1
+    [sent] = peer.requests.values()
+    assert struct_to_python(sent.input)["job"]["status"] == "FAILED"  # type: ignore[index]
