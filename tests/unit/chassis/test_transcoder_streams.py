@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -148,6 +148,22 @@ async def test_a_deadline_ends_a_stream_with_its_status(manual_clock: ManualCloc
         lines = (await asking).text.splitlines()
     assert json.loads(lines[-1])["error"]["code"] == 4
     assert source.running == 0
+
+
+async def test_a_service_that_stops_ends_its_streams_after_what_it_has_sent() -> None:
+    source = Source(1, endless=True)
+    rest = transcoder(Things(stream=source.stream), special=SPECIAL)
+    async with WebServer(cast(Any, rest)) as server, httpx.AsyncClient() as client:
+        async with client.stream("GET", server.url + PATH, headers=EVENTS) as answer:
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "id: 1"
+            await rest.end_streams()
+            told = [line async for line in lines]
+        late = await client.get(server.url + PATH)
+    assert told[2] == "event: failure"
+    assert json.loads(told[3].removeprefix("data: "))["code"] == 14
+    assert source.running == 0
+    assert (late.status_code, late.headers["retry-after"]) == (503, "1")
 
 
 async def test_a_head_asks_nothing() -> None:

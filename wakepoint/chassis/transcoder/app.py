@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from weakref import WeakSet
 
+import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -12,17 +14,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wakepoint.chassis.clock import Clock, SystemClock
-from wakepoint.chassis.errors import (
-    InvalidArgument,
-    NotFound,
-    Unimplemented,
-    WakepointError,
-)
+from wakepoint.chassis.errors import InvalidArgument, NotFound, Unimplemented, WakepointError
 from wakepoint.chassis.status import to_status
 from wakepoint.chassis.transcoder import requests
 from wakepoint.chassis.transcoder.answers import Refusal, answer, failure, refused
 from wakepoint.chassis.transcoder.asking import Special, message_of
-from wakepoint.chassis.transcoder.calls import Call, CallFailed, Interceptors, Methods, Register
+from wakepoint.chassis.transcoder.calls import Call, CallFailed, Interceptors, Methods, Register, failed
 from wakepoint.chassis.transcoder.routes import Match, Router, routes_of
 from wakepoint.chassis.transcoder.streams import EVENTS, LINES, Pump, stream_answer, wants_events
 
@@ -52,6 +49,8 @@ class Transcoder:
         self._special = special or {}
         self._clock = clock or SystemClock()
         self._max_body_bytes = max_body_bytes
+        self._pumps: WeakSet[Pump] = WeakSet()
+        self._ending = False
 
     @property
     def paths(self) -> Sequence[str]:
@@ -84,6 +83,12 @@ class Transcoder:
     async def call(self, method: str, message: Message, request: Request) -> Message:
         """Call a unary method by its name on behalf of a request. CallFailed."""
         return await self._methods.unary(self._full_name(method), message, self._call_of(request))
+
+    async def end_streams(self) -> None:
+        """For a service that stops: streams end with UNAVAILABLE, and clients go on with another replica."""
+        self._ending = True
+        for pump in self._pumps:
+            pump.cut(_stopping())
 
     async def answered(self, request: Request, take: Callable[[Request], Awaitable[Response]]) -> Response:
         """What `take` answers, errors included."""
@@ -129,9 +134,11 @@ class Transcoder:
         messages = self._methods.stream(self._full_name(match.route.rpc.name), message, call)
         special = self._special.get(match.route.rpc.name, Special())
         resumed = "last-event-id" in request.headers
-        return await stream_answer(
-            Pump(messages, self._clock, call.deadline), accept, special.resumable, resumed=resumed
-        )
+        pump = Pump(messages, self._clock, call.deadline)
+        self._pumps.add(pump)
+        if self._ending:
+            pump.cut(_stopping())
+        return await stream_answer(pump, accept, special.resumable, resumed=resumed)
 
     def _call_of(self, request: Request) -> Call:
         """The call that a request makes; its headers are the metadata."""
@@ -158,6 +165,10 @@ class _Posting:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._rest.answered(Request(scope, receive), self._respond)
         await response(scope, receive, send)
+
+
+def _stopping() -> CallFailed:
+    return failed(grpc.StatusCode.UNAVAILABLE, "the service is stopping: ask again for what follows")
 
 
 def _not_allowed(request: Request, allowed: str) -> Refusal:

@@ -39,10 +39,13 @@ class Pump:
         self._queue: asyncio.Queue[_Item] = asyncio.Queue(1)
         self._clock = clock
         self._deadline = deadline
+        self._cut: CallFailed | None = None
         self._task = asyncio.create_task(self._run(messages), name="rest-stream")
 
     async def take(self, seconds: float) -> _Item:
         """The next message, the failure or None for the end; TimeoutError if there is none of them by then."""
+        if self._cut is not None and self._queue.empty():
+            return self._cut
         left = None if self._deadline is None else self._deadline - self._clock.monotonic()
         if left is not None and left <= 0:
             return out_of_time()
@@ -52,6 +55,13 @@ class Pump:
             if left is not None and left <= seconds:
                 return out_of_time()
             raise
+
+    def cut(self, error: CallFailed) -> None:
+        """End the method; the reader gets what is there already, then the error."""
+        self._task.cancel()
+        self._cut = error
+        if self._queue.empty():
+            self._queue.put_nowait(error)
 
     async def stop(self) -> None:
         """Cancel the method if it has not ended."""
