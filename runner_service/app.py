@@ -88,6 +88,7 @@ async def serve(settings: Settings) -> None:
         _listen(settings, hub, background)
         await replica.start()
         host.on_drain(replica.drain)
+        host.on_drain(rest.end_streams)
         await host.run()
 
 
