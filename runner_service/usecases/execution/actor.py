@@ -16,6 +16,7 @@ from runner_service.usecases.claim_runs import LoadedRun
 from runner_service.usecases.commit_step import Committed, commit_step, last_inbox_seq
 from runner_service.usecases.execution import passages
 from runner_service.usecases.execution.environment import Environment
+from runner_service.usecases.execution.expiries import settle_expiries
 from runner_service.usecases.execution.frames import Frame
 from runner_service.usecases.execution.held import HeldRun
 from runner_service.usecases.execution.inbox import LocalInbox
