@@ -15,8 +15,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "triggers.md"
 
 
 def blocks() -> list[str]:
-    # What stands behind this heading is run by test_docs_jobs.py.
-    text, _, _ = PAGE.read_text().partition("## Jobs that others write")
+    # What stands behind this heading is run by test_docs_options.py and test_docs_jobs.py.
+    text, _, _ = PAGE.read_text().partition("## Waiting, folding and limiting")
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
