@@ -50,7 +50,7 @@ class Moves:
         """A run that has just been claimed."""
         run_id, replica_id = await runner.start(graph), new_id()
         async with runner.database.connection() as connection:
-            await replicas.register_replica(connection, replica_id, "test", 1, timedelta(hours=1))
+            await replicas.register_replica(connection, replica_id, "test", 1, timedelta(hours=1), None)
             (claimed,) = await runs.claim_runs(connection, replica_id, 1, oldest=False, crashes=range(1))
             await replicas.give_up_lease(connection, replica_id)
         assert claimed.run_id == run_id
