@@ -170,12 +170,31 @@ async def test_a_blueprint_added_by_setting_appears_in_every_workflow(trigger_db
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "TRAIN", "EVAL", "COMPLETE", "now"]),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.sampled_from(["", "TRAIN", "EVAL", "COMPLETE", "now", "5s", "0s", "999999999s", "HOLD", 10**12, 0.5]),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
             st.sampled_from(
-                ["trigger_type", "is_enabled", "condition", "on_statuses", "source_experiment_ids", "expire_time", "x"]
+                [
+                    "trigger_type",
+                    "is_enabled",
+                    "condition",
+                    "on_statuses",
+                    "source_experiment_ids",
+                    "expire_time",
+                    "delay",
+                    "debounce",
+                    "quiet_period",
+                    "max_wait",
+                    "max_firings",
+                    "rate_limit",
+                    "window",
+                    "while_paused",
+                    "x",
+                ]
             ),
             inner,
             max_size=5,
