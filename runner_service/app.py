@@ -193,6 +193,7 @@ def build_replica(
         webhook_of=webhook_of,
         plan_of=PlanCache(registry.facts).plan_of,
         host=settings.host,
+        compact_after=settings.compact_after_activations,
     )
     limits = WorkerLimits(
         executing=settings.executing_runs,

@@ -40,6 +40,9 @@ class Settings(ServiceSettings):
     job_events_kept_hours: float = Field(
         default=24.0, gt=0, le=24 * 366, description="for JobCompleted nodes that begin to wait later"
     )
+    compact_after_activations: int = Field(
+        default=200, ge=1, description="of an endless run, until its log is replaced by a snapshot"
+    )
     max_crashes: int = Field(default=3, ge=1, description="of its replica, in a row, before a run fails")
 
     def node_files(self) -> list[Path]:

@@ -59,7 +59,9 @@ class NodeRecord:
 
 @dataclass(slots=True)
 class RunProjection:
-    """`nodes[node_id][activation]` is a NodeRecord; everything here derives from the log alone."""
+    """`nodes[node_id][activation]` is a NodeRecord; everything here derives from the log alone. What a trigger opened
+    in a scope below `floors[trigger][scope]` is over and forgotten.
+    """
 
     state: RunState = RunState.QUEUED
     attempt: int = 1
@@ -70,6 +72,7 @@ class RunProjection:
     first_seq: int = 1
     last_seq: int = 0
     nodes: dict[str, dict[str, NodeRecord]] = field(default_factory=dict)
+    floors: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def record(self, node_id: str, activation: str) -> NodeRecord | None:
         return self.nodes.get(node_id, {}).get(activation)
@@ -280,9 +283,10 @@ def _apply_snapshot(projection: RunProjection, payload: Mapping[str, Any]) -> No
     projection.source = payload["source"]
     projection.state = RunState(payload["state"])
     projection.nodes = {
-        node_id: {activation: _record_from(saved) for activation, saved in by_activation.items()}
-        for node_id, by_activation in payload["nodes"].items()
+        node_id: {activation: _record_from(saved) for activation, saved in by_activation}
+        for node_id, by_activation in payload["nodes"]
     }
+    projection.floors = {trigger: dict(by_scope) for trigger, by_scope in payload["floors"].items()}
 
 
 def _record_from(saved: Mapping[str, Any]) -> NodeRecord:

@@ -59,7 +59,7 @@ def following(plan: GraphPlan, projection: RunProjection, node_id: str, activati
 
 def decide(plan: GraphPlan, projection: RunProjection, node_id: str, activation: str) -> Ready | Skip | None:
     """None: it has begun already, or something it needs is still missing."""
-    if projection.record(node_id, activation) is not None:
+    if projection.record(node_id, activation) is not None or is_forgotten(plan, projection, node_id, activation):
         return None
     values, resolved = inputs_of(plan, projection, node_id, activation)
     if not resolved:
@@ -67,6 +67,19 @@ def decide(plan: GraphPlan, projection: RunProjection, node_id: str, activation:
     if plan.incoming[node_id] and not values:
         return Skip(node_id, activation)
     return Ready(node_id, activation, values)
+
+
+def is_forgotten(plan: GraphPlan, projection: RunProjection, node_id: str, activation: str) -> bool:
+    """Whether the activation is over for the node, and its record was dropped for that."""
+    parts = components(activation)
+    for trigger, floors in projection.floors.items():
+        if node_id != trigger and node_id not in plan.behind.get(trigger, ()):
+            continue
+        depth = plan.depth[trigger]
+        floor = floors.get(outer(activation, depth - 1), 1)
+        if depth <= len(parts) and int(parts[depth - 1]) < floor:
+            return True
+    return False
 
 
 def inputs_of(plan: GraphPlan, projection: RunProjection, node_id: str, activation: str) -> tuple[dict[str, Any], bool]:

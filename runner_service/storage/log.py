@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from runner_service.domain.history import EventType, HistoryEvent
+from runner_service.domain.history import EventType, HistoryEvent, Line
 from wakepoint.chassis import sql
 from wakepoint.chassis.database import Connection
 
@@ -51,6 +51,21 @@ async def list_run_events(
     )
     shown = rows[:limit]
     return LogPage([_event(row) for row in shown], more=bool(rows) and len(shown) < rows[0]["total"])
+
+
+async def lock_held_run(connection: Connection, run_id: str, epoch: int) -> bool:
+    """Lock a run; False if it is not held in this epoch any more."""
+    return await connection.fetchval(QUERIES["lock_held_run"], UUID(run_id), epoch) is not None
+
+
+async def write_snapshot(connection: Connection, run_id: str, snapshot: Line) -> None:
+    """Let the log begin with this line; the run is locked by this transaction."""
+    await connection.execute(QUERIES["write_snapshot"], UUID(run_id), snapshot.event_type, snapshot.payload)
+
+
+async def drop_lines_before_first(connection: Connection, run_id: str) -> None:
+    """Delete the lines that the snapshot stands for."""
+    await connection.execute(QUERIES["drop_lines_before_first"], UUID(run_id))
 
 
 def _event(row: asyncpg.Record) -> HistoryEvent:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from runner_service.domain.history import HistoryEvent
 from runner_service.domain.node_status import NodeStatus, statuses_of
 from runner_service.domain.projection import RunProjection, fold
 from runner_service.domain.runs import Run
@@ -24,13 +25,21 @@ class RunInFull:
 async def get_run(database: Database, run_id: str, experiment_id: str | None) -> RunInFull:
     """The run as its log has it. NotFound, also for another experiment's run."""
     async with database.connection() as connection:
-        run = await find_run(connection, run_id, experiment_id)
-        events = await log.read_logs(connection, [run.run_id])
+        run, events = await _read(connection, run_id, experiment_id)
         node_ids = await runs.get_node_ids(connection, run.graph_hash)
         waiting = await waits.read_waits(connection, [run.run_id])
     # The log may have grown since the row was read; the answer is one moment's.
-    projection = fold(event for event in events[run.run_id] if event.seq <= run.last_seq)
+    projection = fold(event for event in events if event.seq <= run.last_seq)
     return RunInFull(run, projection, statuses_of(projection, node_ids, waiting[run.run_id]))
+
+
+async def _read(connection: Connection, run_id: str, experiment_id: str | None) -> tuple[Run, list[HistoryEvent]]:
+    while True:
+        run = await find_run(connection, run_id, experiment_id)
+        events = (await log.read_logs(connection, [run.run_id]))[run.run_id]
+        # A log that was compacted in between begins after the moment of the row.
+        if not events or events[0].seq <= run.last_seq:
+            return run, events
 
 
 async def find_run(connection: Connection, run_id: str, experiment_id: str | None) -> Run:

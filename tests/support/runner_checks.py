@@ -7,10 +7,13 @@ from runner_service.domain.history import EventType
 from runner_service.domain.projection import NodeState, fold
 from runner_service.domain.runs import Run
 from runner_service.domain.verification import FindingKind
+from runner_service.domain.verification import FindingKind
 from runner_service.storage import log, runs
+from runner_service.usecases.verify_runs import Verification, verify_runs
 from runner_service.usecases.verify_runs import Verification, verify_runs
 from wakepoint.chassis.database import Database
 
+PATIENT = (FindingKind.OUTBOX_STUCK, FindingKind.JOB_OUTLIVES_RUN)
 PATIENT = (FindingKind.OUTBOX_STUCK, FindingKind.JOB_OUTLIVES_RUN)
 ACCEPTED = (EventType.TRIGGER_EVENT_RECEIVED, EventType.TIMER_FIRED, EventType.TRIGGER_EVENT_REDELIVERED)
 
@@ -25,6 +28,9 @@ async def check_runs(database: Database) -> None:
             waits = await connection.fetch("select * from runner.waits where run_id = $1", run_id)
             inbox = await connection.fetch("select * from runner.inbox where run_id = $1 order by inbox_seq", run_id)
             _check_run(rows[run_id], logs[run_id], waits, inbox)
+    findings = [finding async for batch in verify_runs(database, Verification()) for finding in batch.findings]
+    # Tests move clocks, and stop replicas before everything is told: what depends on patience proves nothing here.
+    assert [finding for finding in findings if finding.kind not in PATIENT] == []
     findings = [finding async for batch in verify_runs(database, Verification()) for finding in batch.findings]
     # Tests move clocks, and stop replicas before everything is told: what depends on patience proves nothing here.
     assert [finding for finding in findings if finding.kind not in PATIENT] == []
@@ -43,6 +49,7 @@ def _check_run(run: Run, events: list[Any], waits: list[Any], inbox: list[Any]) 
     numbers = [row["inbox_seq"] for row in inbox]
     assert numbers == list(range(1, len(numbers) + 1)), f"{told}: inbox_seq has gaps"
     if run.first_seq == 1:
+        if run.first_seq == 1:
         assert sum(e.event_type in ACCEPTED for e in events) == len(inbox), f"{told}: log and inbox differ"
     if run.state.finished:
         assert not waits, f"{told}: finished, and something waits"

@@ -45,10 +45,12 @@ class RunnerProcess:
 
 
 @asynccontextmanager
-async def runner_process(dsn: str, folder: Path, nodes: Path, failpoint: str = "") -> AsyncIterator[RunnerProcess]:
-    """A replica that has entered its lease; killed at the end if it still lives."""
+async def runner_process(
+    dsn: str, folder: Path, nodes: Path, failpoint: str = "", **options: Any
+) -> AsyncIterator[RunnerProcess]:
+    """A replica that has entered its lease; killed at the end if it still lives. `options` are settings."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.runner_process", dsn, str(folder), str(nodes),
+        sys.executable, "-m", "tests.support.runner_process", dsn, str(folder), str(nodes), json.dumps(options),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
         env={**os.environ, "WAKEPOINT_FAILPOINT": failpoint},
     )  # fmt: skip
@@ -63,12 +65,12 @@ async def runner_process(dsn: str, folder: Path, nodes: Path, failpoint: str = "
             await process.wait()
 
 
-async def _serve(dsn: str, folder: Path, nodes: Path) -> None:
+async def _serve(dsn: str, folder: Path, nodes: Path, options: dict[str, Any]) -> None:
     user_nodes = [t for t in NodeRegistry.load([nodes])._classes.values() if t.__module__.startswith("wakepoint_user")]
     database = await Database.open(dsn, application_name="runner-process")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is logged must not look like an answer
-    async with runner_on(database, dsn, folder, nodes=user_nodes) as runner:
+    async with runner_on(database, dsn, folder, nodes=user_nodes, **options) as runner:
         print("ready", file=answers, flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps(await _do(runner, json.loads(line))), file=answers, flush=True)
@@ -82,4 +84,4 @@ async def _do(runner: Runner, command: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))
+    asyncio.run(_serve(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])))

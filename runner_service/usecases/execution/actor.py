@@ -17,6 +17,7 @@ from runner_service.usecases.commit_step import Committed, commit_step, last_inb
 from runner_service.usecases.execution import passages
 from runner_service.usecases.execution.environment import Environment
 from runner_service.usecases.execution.expiries import settle_expiries
+from runner_service.usecases.execution.forgetting import Forgetting
 from runner_service.usecases.execution.frames import Frame
 from runner_service.usecases.execution.held import HeldRun
 from runner_service.usecases.execution.inbox import LocalInbox
@@ -37,6 +38,9 @@ from wakepoint.nodes import Node
 # How often the loop is left to others before it is concluded that no node is about to finish: quick nodes then share
 # one commit, and slow ones are known to be under way.
 QUICK_TURNS = 4
+
+# Lines after which a step is committed although more is about to happen: a backlog must not become one statement.
+LONG_STEP = 500
 
 
 class Ended(Enum):
@@ -61,6 +65,7 @@ class Execution:
         self._held = HeldRun(environment, loaded.claimed, plan, loaded.projection, inbox)
         self._hot_before = {wait.node_id for wait in loaded.waits if not wait.suspended}
         self._environment = environment
+        self._forgetting = Forgetting(self._held)
         self._step = 0
         self._committed_busy = True  # since the claim: who dies before the first commit may have died of this run
         self._committed_closed = len(self._held.closed)
@@ -90,6 +95,7 @@ class Execution:
             await self._recover()
             while True:
                 if await self._hear():
+                    await self._end_long_step()
                     continue
                 if (ended := await self._when_quiet()) is not None:
                     return ended
@@ -206,11 +212,21 @@ class Execution:
             case _:
                 assert_never(outcome)
 
+    async def _end_long_step(self) -> None:
+        """Who has a thousand events waiting is not quiet for long, and commits and forgets all the same."""
+        held = self._held
+        if len(held.draft.lines) < LONG_STEP or held.failure is not None:
+            return
+        if not await self._commit(RunState.RUNNING, busy=self._busy()):
+            passages.hand_out(held)
+        await self._forgetting.compact_when_due()
+
     async def _when_quiet(self) -> Ended | None:
         """Nothing is about to happen: end the step, or the run, or wait for the next message."""
         held = self._held
         if held.failure is not None:
             return await self._fail()
+        await self._forgetting.compact_when_due()
         under_way = any(frame.task is not None for frame in held.frames.values())
         if self._handing_back or (held.draining and not under_way and (held.unstarted or held.frames)):
             return await self._end(RunState.QUEUED, [run_queued("handed back by a stopping replica")])
@@ -304,6 +320,7 @@ class Execution:
                 self._committed_closed = len(held.closed)
                 self._announce()
                 held.draft.clear()
+                self._forgetting.forget_what_is_over()
                 return True
             case Committed.INBOX_MOVED:
                 await self._refresh_inbox()

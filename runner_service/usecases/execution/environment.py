@@ -38,7 +38,9 @@ class HotWaits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`holds_lease` says whether this replica may still start nodes, by its own monotonic clock."""
+    """`holds_lease` says whether this replica may still start nodes, by its own monotonic clock. `compact_after`:
+    passages of triggers after which a run's log is compacted.
+    """
 
     database: Database
     clock: Clock
@@ -51,6 +53,7 @@ class Environment:
     host: str
     max_output_bytes: int = 1024 * 1024
     max_state_bytes: int = 64 * 1024
+    compact_after: int = 200
 
     def node_class(self, node: GraphNode) -> type[Node] | None:
         """The class of a node, None when its type is not installed here."""

@@ -87,7 +87,7 @@ def test_a_log_may_begin_later_than_one() -> None:
 def test_every_type_of_line_has_its_place(event_type: EventType) -> None:
     payload: dict[str, Any] = {
         "attempt": 1, "outputs": {}, "error": ERROR, "reason": "r", "state": {}, "metadata": {}, "input": None,
-        "source": {}, "nodes": {},
+        "source": {}, "nodes": [], "floors": {},
     }  # fmt: skip
     if event_type is EventType.RUN_SNAPSHOT:
         payload["state"] = "SUSPENDED"
@@ -179,7 +179,8 @@ def test_a_snapshot_replaces_the_log_before_it() -> None:
         "input": {"x": 1},
         "source": {"depth": 1},
         "state": "SUSPENDED",
-        "nodes": {"t": {"7": node}},
+        "nodes": [["t", [["7", node]]]],
+        "floors": {"t": {"0": 6}},
     }
     run = fold(events([Line(EventType.RUN_SNAPSHOT, payload=payload), history.run_queued("woken")], first=900))
     record = run.record("t", "7")

@@ -17,10 +17,10 @@ from tests.unit.runner.simulator import Simulator, expected_records
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> Graph:
-    """Up to nine nodes; edges lead from earlier to later ones, each to an input of its own."""
-    kinds = draw(st.lists(st.sampled_from(["Work", "Work", "Trigger", "Branch"]), min_size=1, max_size=9))
-    events = draw(st.lists(st.sampled_from([1, 1, 2, 3]), min_size=len(kinds), max_size=len(kinds)))
+def graphs(draw: st.DrawFn, most_nodes: int = 9, numbers_of_events: tuple[int, ...] = (1, 1, 2, 3)) -> Graph:
+    """Edges lead from earlier to later nodes, each to an input of its own."""
+    kinds = draw(st.lists(st.sampled_from(["Work", "Work", "Trigger", "Branch"]), min_size=1, max_size=most_nodes))
+    events = draw(st.lists(st.sampled_from(numbers_of_events), min_size=len(kinds), max_size=len(kinds)))
     edges = []
     for target in range(1, len(kinds)):
         for source in draw(st.sets(st.integers(0, target - 1), max_size=3)):
