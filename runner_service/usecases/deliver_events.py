@@ -14,11 +14,14 @@ from wakepoint.chassis.database import Connection, Database
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """An event for a node. `line` is what the log says of it, if it is not just an event that was received."""
+    """An event for a node. `line` is what the log says of it, if it is not just an event that was received. `in_time`: it
+    was promised before its `expire_time`; if that has passed since, it expires in the inbox, where that is told.
+    """
 
     address: Address
     event: TriggerEvent
     line: Line | None = None
+    in_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,9 @@ async def _facts(
     late = {
         _identity(wake)
         for wake in wakes
-        if wake.event.expire_time is not None and wake.event.expire_time <= rows[wake.address].as_of
+        if not wake.in_time
+        and wake.event.expire_time is not None
+        and wake.event.expire_time <= rows[wake.address].as_of
     }
     return facts, late
 

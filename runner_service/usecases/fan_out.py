@@ -52,7 +52,7 @@ async def _deliver(connection: Connection, due: Sequence[DueDelivery]) -> tuple[
     # Read in a statement of its own: what another replica delivered before the lock was ours is not there any more.
     addressed = await fan_out.read_fan_out(connection, ours)
     events = await fan_out.read_publications(connection, sorted({one.publication_id for one in addressed}))
-    wakes = [Wake(one.address, events[one.publication_id]) for one in addressed]
+    wakes = [Wake(one.address, events[one.publication_id], in_time=True) for one in addressed]
     delivered = await deliver_to_locked(connection, wakes, locked)
     await _settle(connection, addressed, delivered)
     failpoints.hit("runner.fan_out.before_commit")

@@ -137,6 +137,26 @@ async def test_an_event_whose_ttl_or_own_time_is_over_reaches_no_late_wait(runne
     assert (await output_of(runner, run_id))["event_id"] == "new"
 
 
+async def test_an_event_that_expires_on_its_way_is_told_as_expired(
+    runner_db: Database, runner_dsn: str, tmp_path: Path
+) -> None:
+    async with runner_on(runner_db, runner_dsn, tmp_path) as running:
+        run_id = await start_waiting(running, "t", **SUSPENDING)
+        await running.until(run_id, RunState.SUSPENDED)
+    async with runner_on(runner_db, runner_dsn, tmp_path, claiming=False) as idle:
+        soon = SystemClock().now() + timedelta(seconds=0.3)
+        assert (await publish(idle, "t", "x", expire_time=soon)).woken_count == 1
+        await eventually(lambda: SystemClock().now() > soon)
+    async with runner_on(runner_db, runner_dsn, tmp_path) as running:
+
+        async def told() -> bool:
+            return await running.count(run_id, EventType.TRIGGER_EVENT_EXPIRED, "t") == 1
+
+        await eventually(told)
+        assert [state for state, _ in (await running.events(run_id)).values()] == ["EXPIRED"]
+        await running.until(run_id, RunState.SUSPENDED)
+
+
 async def test_an_event_published_while_the_work_behind_a_trigger_runs_is_kept_for_its_next_activation(
     runner: Runner,
 ) -> None:
