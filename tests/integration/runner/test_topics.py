@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from runner_service.domain.history import EventType
 from runner_service.domain.projection import RunState
@@ -20,6 +21,7 @@ from tests.support.runner_checks import check_runs
 from wakepoint.chassis.clock import SystemClock
 from wakepoint.chassis.database import Database
 from wakepoint.chassis.errors import InvalidArgument
+from wakepoint.nodes import Context, TriggerNode
 
 MINUTE = timedelta(minutes=1)
 SUSPENDING: dict[str, Any] = {"inactivity_timeout_seconds": 0}
@@ -325,3 +327,54 @@ async def test_what_cannot_be_published_is_named(runner: Runner, fields: dict[st
             runner.database, runner.hub, Publication(given["experiment_id"], given["topic"], event, given["ttl"])
         )
     assert [violation.field for violation in refused.value.violations] == faulty
+
+
+class Relay(TriggerNode):
+    """Takes an event of any of its topics and publishes it to another."""
+
+    topics: list[str] = Field(default_factory=list)
+    """Where to listen."""
+    target: str = ""
+    """Where to publish."""
+
+    async def process(self, context: Context) -> Any:
+        context.host.listen(self.topics)
+        event = await self.wait_for_trigger_event()
+        return await context.host.publish(
+            self.target, {"event_id": context.idempotency_key, "payload": event["payload"]}
+        )
+
+
+async def test_a_node_of_ones_own_listens_and_publishes(runner_db: Database, runner_dsn: str, tmp_path: Path) -> None:
+    async with runner_on(runner_db, runner_dsn, tmp_path, nodes=[Relay]) as running:
+        waiting = await start_waiting(running, "out", **SUSPENDING)
+        relay = await running.start(chain(node("r", "Relay", topics=["a", "b"], target="out"), node("o", "Output")))
+        await until_listening(running, relay, "b")
+        assert (await publish(running, "b", "x", "through")).woken_count == 1
+        assert await output_of(running, relay) == 1
+        assert (await output_of(running, waiting))["payload"] == "through"
+
+
+@pytest.mark.parametrize(
+    ("properties", "problem"),
+    [
+        ({"topics": [""]}, "topics[0]: must not be empty"),
+        ({"topics": ["x" * 501]}, "topics[0]: must have at most 500 bytes"),
+        ({"topics": [str(n) for n in range(101)]}, "topics: must be at most 100, not 101"),
+        ({"topics": ["nul\0"]}, "topics[0] cannot be stored"),
+    ],
+)
+async def test_a_node_that_listens_to_what_cannot_be_a_topic_fails_with_the_reason(
+    runner_db: Database, runner_dsn: str, tmp_path: Path, properties: dict[str, Any], problem: str
+) -> None:
+    class Wrong(TriggerNode):
+        """Listens to what its run was started with."""
+
+        async def process(self, context: Context) -> Any:
+            context.host.listen([text.replace("\\0", "\0") for text in context.run.input["topics"]])
+
+    async with runner_on(runner_db, runner_dsn, tmp_path, nodes=[Wrong]) as running:
+        given = {"topics": [text.replace("\0", "\\0") for text in properties["topics"]]}
+        run = await running.until(await running.start(chain(node("w", "Wrong")), given), RunState.FAILED)
+        assert run.error is not None
+        assert problem in run.error["message"]
