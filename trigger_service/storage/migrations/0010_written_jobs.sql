@@ -18,10 +18,13 @@ create table trigger.written_jobs (
     -- The experiment's revision as the writer saw it: what was off then never fires later.
     revision bigint not null,
     write_time timestamptz not null default trigger.stamp(),
+    -- Matched already, but somebody held the job's row, so that it could not be said there yet.
+    matched_time timestamptz,
     problem text
 );
--- The sweep's question; as small as the backlog, whatever problems pile up.
-create index written_jobs_pending on trigger.written_jobs (written_id) where problem is null;
+-- The sweep's questions; as small as the backlog, whatever problems pile up.
+create index written_jobs_pending on trigger.written_jobs (written_id) where problem is null and matched_time is null;
+create index written_jobs_unsaid on trigger.written_jobs (matched_time) where matched_time is not null;
 
 -- Security definer: whoever may write jobs need not be allowed to write here. No value can make it raise: every column has
 -- the type that the job's own has, and nothing here is checked.

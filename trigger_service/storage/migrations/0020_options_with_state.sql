@@ -249,12 +249,16 @@ begin
     order by m.workflow_id, m.trigger_type
     on conflict (workflow_id, trigger_type) do nothing;
 
-    perform from trigger.limit_counters as c
-    where (c.workflow_id, c.trigger_type) in (
-        select m.workflow_id, m.trigger_type
-        from jsonb_to_recordset(matches) as m (workflow_id uuid, trigger_type text))
-    order by c.workflow_id, c.trigger_type
-    for no key update;
+    -- One by one, each by its key: a join would read every counter there is, not knowing how few are meant.
+    for item in
+        select distinct m.workflow_id, m.trigger_type
+        from jsonb_to_recordset(matches) as m (workflow_id uuid, trigger_type text)
+        order by m.workflow_id, m.trigger_type
+    loop
+        perform from trigger.limit_counters as c
+        where c.workflow_id = item.workflow_id and c.trigger_type = item.trigger_type
+        for no key update;
+    end loop;
 
     for item in
         select m.* from jsonb_to_recordset(matches) as m (
