@@ -6,7 +6,7 @@ from datetime import datetime
 
 from trigger_service.usecases.environment import Environment
 from trigger_service.usecases.lose_silent_jobs import database_time, lose_silent_jobs
-from trigger_service.usecases.sweep_written_jobs import sweep_written_jobs
+from trigger_service.usecases.sweep_written_jobs import say_matched, sweep_written_jobs
 from wakepoint.chassis.clock import Clock
 
 _DEAF_AFTER_SECONDS = 10.0
@@ -26,6 +26,7 @@ class Sweeper:
         """Whether there may be more."""
         since = await self._since()
         written = await sweep_written_jobs(self._env, self._batch)
+        await say_matched(self._env, self._batch)
         lost = await lose_silent_jobs(self._env, since)
         self._last_round = self._clock.monotonic()
         return written > 0 or lost > 0

@@ -110,9 +110,14 @@ async def lock_written(connection: Connection, limit: int) -> list[WrittenJob]:
     return [WrittenJob(**dict(row)) for row in rows]
 
 
-async def finish_written(connection: Connection, written_ids: Sequence[int]) -> int:
-    """Say of these rows' jobs that they were matched; of how many it could be said."""
-    return len(await connection.fetch(_SQL["finish_written"], list(written_ids)))
+async def lock_unsaid(connection: Connection, limit: int) -> list[int]:
+    """Rows that are matched and of whose jobs that could not be said yet."""
+    return [row["written_id"] for row in await connection.fetch(_SQL["lock_unsaid"], limit)]
+
+
+async def finish_written(connection: Connection, written_ids: Sequence[int]) -> None:
+    """Say of these rows' jobs that they were matched. Where somebody holds a job's row it is left for another time."""
+    await connection.execute(_SQL["finish_written"], list(written_ids))
 
 
 async def refuse_written(connection: Connection, problems: Mapping[int, str]) -> None:

@@ -63,14 +63,22 @@ where experiment_id = $1 and job_id = $2 and attempt = $3;
 -- name: lock_written
 select written_id, experiment_id, job_id, attempt, job_type, job_name, status, attributes, revision, write_time
 from trigger.written_jobs
-where problem is null
+where problem is null and matched_time is null
 order by written_id
 limit $1
 for update skip locked;
 
+-- name: lock_unsaid
+-- Rows that are matched already, the one that waits longest first.
+select written_id from trigger.written_jobs
+where matched_time is not null
+order by matched_time
+limit $1
+for update skip locked;
+
 -- name: finish_written
--- Says of the jobs that they were matched. A row that its writer holds just now is not waited for, because he might wait for
--- another one in turn and would be the one whom Postgres stops: it is matched again, as a repetition, and said then.
+-- Says of the jobs that they were matched. A job's row that its writer holds just now is not waited for, because he might wait
+-- for another one in turn and would be the one whom Postgres stops: it is said another time.
 with matched as materialized (
     select w.written_id, w.experiment_id, w.job_id, w.attempt from trigger.written_jobs as w
     where w.written_id = any ($1::bigint[])
@@ -87,15 +95,22 @@ said as (
     update trigger.jobs as j set triggers_processed_time = trigger.stamp()
     from free as f
     where (j.experiment_id, j.job_id, j.attempt) = (f.experiment_id, f.job_id, f.attempt)
+),
+done as materialized (
+    select m.written_id from matched as m
+    where exists (select from free as f where (f.experiment_id, f.job_id, f.attempt)
+                  = (m.experiment_id, m.job_id, m.attempt))
+       or not exists (select from trigger.jobs as j where (j.experiment_id, j.job_id, j.attempt)
+                      = (m.experiment_id, m.job_id, m.attempt))
+),
+unsaid as (
+    update trigger.written_jobs as w set matched_time = trigger.stamp()
+    from matched as m
+    where w.written_id = m.written_id and not exists (select from done as d where d.written_id = m.written_id)
 )
 delete from trigger.written_jobs as w
-using matched as m
-where w.written_id = m.written_id
-  and (exists (select from free as f where (f.experiment_id, f.job_id, f.attempt)
-               = (m.experiment_id, m.job_id, m.attempt))
-       or not exists (select from trigger.jobs as j where (j.experiment_id, j.job_id, j.attempt)
-                      = (m.experiment_id, m.job_id, m.attempt)))
-returning w.written_id;
+using done as d
+where w.written_id = d.written_id;
 
 -- name: refuse_written
 -- Left for people to look at, until its retention ends.

@@ -49,6 +49,17 @@ async def sweep_written_jobs(env: Environment, limit: int = 500) -> int:
     return swept.done
 
 
+async def say_matched(env: Environment, limit: int = 500) -> None:
+    """Say of jobs whose rows were held when they were matched that they were."""
+
+    async def work(connection: Connection) -> None:
+        unsaid = await jobs.lock_unsaid(connection, limit)
+        if unsaid:
+            await jobs.finish_written(connection, unsaid)
+
+    await env.database.run(work)
+
+
 async def _sweep(env: Environment, limit: int, taken: list[int], connection: Connection) -> _Swept:
     rows = _of_one_revision(await jobs.lock_written(connection, limit))
     taken[:] = [row.written_id for row in rows]
@@ -67,9 +78,9 @@ async def _sweep(env: Environment, limit: int, taken: list[int], connection: Con
                 problems[written_id] = outcome.message
     if problems:
         await _put_aside(problems, connection)
-    done = await jobs.finish_written(connection, [row for row in events if row not in problems])
+    await jobs.finish_written(connection, [row for row in events if row not in problems])
     failpoints.hit("trigger.sweep.before_commit")
-    return _Swept(outcomes, done + len(problems))
+    return _Swept(outcomes, len(rows))
 
 
 def _of_one_revision(rows: Sequence[WrittenJob]) -> list[WrittenJob]:

@@ -15,7 +15,7 @@ from tests.integration.trigger.peer import Peer
 from tests.integration.trigger.process import running
 from tests.integration.trigger.test_process import create
 from tests.support.conditions import eventually
-from trigger_service.usecases.sweep_written_jobs import sweep_written_jobs
+from trigger_service.usecases.sweep_written_jobs import say_matched, sweep_written_jobs
 from wakepoint.trigger.v1 import trigger_pb2 as messages
 from wakepoint.trigger.v1 import trigger_service_pb2 as calls
 
@@ -37,6 +37,7 @@ async def write(service: Harness, statement: str = INSERT, **given: Any) -> None
 async def sweep(service: Harness) -> None:
     while await sweep_written_jobs(service.env, limit=7):
         pass
+    await say_matched(service.env)
 
 
 async def enable(service: Harness, workflow_id: str, *, on: bool) -> None:
@@ -221,10 +222,17 @@ async def test_the_sweep_does_not_wait_for_a_writer_and_says_later_that_his_job_
         await writer.execute("update trigger.jobs set job_name = 'still writing'")
         await asyncio.wait_for(sweep(service), 5)
         assert len(await service.firings(workflow_id)) == 1
-    assert await service.value("select triggers_processed_time from trigger.jobs") is None
-    await sweep(service)
-    assert await service.value("select triggers_processed_time is not null from trigger.jobs")
-    assert len(await service.firings(workflow_id)) == 1
+        # What he holds does not stand before what comes later.
+        await write(service, job_id="j2")
+        await sweep(service)
+        assert len(await service.firings(workflow_id)) == 2
+        await say_matched(service.env)
+    said = "select array_agg(job_id) from trigger.jobs where triggers_processed_time is not null"
+    assert await service.value(said) == ["j2"]
+    await say_matched(service.env)
+    assert sorted(await service.value(said)) == ["j1", "j2"]
+    assert await service.value("select count(*) from trigger.written_jobs") == 0
+    assert len(await service.firings(workflow_id)) == 2
 
 
 async def test_replicas_that_sweep_at_once_share_the_rows_and_fire_each_once(service: Harness) -> None:
