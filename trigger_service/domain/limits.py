@@ -14,6 +14,8 @@ MAX_JSON_BYTES = 256 * 1024
 MAX_GRAPH_BYTES = 1024 * 1024
 """A graph as JSON text: two of them and their requests still fit into one message to the runner."""
 MAX_BATCH = 1_000
+MAX_ANSWER_BYTES = 3 * 1024 * 1024
+"""What is answered at once of something that can be asked for in parts: gRPC takes 4 MiB unless told otherwise."""
 MAX_HEARTBEAT_TIMEOUT = timedelta(days=366)
 """How long a running job may be silent at most, if it promises to be heard at all."""
 MAX_DEPTH = 1_000_000

@@ -57,15 +57,23 @@ def check_workflow(experiment_id: str, name: str, graph: Mapping[str, Any], faul
     if problem is not None:
         faults.add("experiment_id", problem)
     check_name(name, faults)
-    if not graph.get("nodes"):
-        faults.add("graph.nodes", "must not be empty")
-    if len(canonical(graph)) > limits.MAX_GRAPH_BYTES:
-        faults.add("graph", f"must not be larger than {limits.MAX_GRAPH_BYTES} bytes as JSON")
+    check_graph(graph, faults)
 
 
-def check_name(name: str, faults: Violations) -> None:
+def check_name(name: str, faults: Violations, field: str = "name") -> None:
     """Note what is wrong with a workflow's name."""
     if not name.strip():
-        faults.add("name", "must not be empty")
+        faults.add(field, "must not be empty")
     elif len(name) > limits.MAX_NAME_CHARACTERS:
-        faults.add("name", f"must not be longer than {limits.MAX_NAME_CHARACTERS} characters")
+        faults.add(field, f"must not be longer than {limits.MAX_NAME_CHARACTERS} characters")
+
+
+def check_graph(graph: Mapping[str, Any], faults: Violations, field: str = "graph") -> bool:
+    """Note what is wrong with a graph, its inner rules excepted: those are the runner's. True when nothing is."""
+    if not graph.get("nodes"):
+        faults.add(f"{field}.nodes", "must not be empty")
+        return False
+    if len(canonical(graph)) > limits.MAX_GRAPH_BYTES:
+        faults.add(field, f"must not be larger than {limits.MAX_GRAPH_BYTES} bytes as JSON")
+        return False
+    return True

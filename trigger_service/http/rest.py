@@ -19,11 +19,17 @@ def make_rest(env: Environment, register: Register, interceptors: Interceptors, 
     def faults_in(field: str, complete: bool, request: Mapping[str, Any]) -> Iterable[FieldViolation]:
         """What the message cannot even hold is told together with everything that the verb would say of the rest."""
         try:
-            given = request.get(field, ())
+            given: Any = request
+            for name in field.split("."):
+                given = given.get(name, ()) if isinstance(given, Mapping) else ()
             check_configs(given, env.blueprints, env.conditions.problem_of, field=field, complete=complete)
         except InvalidArgument as error:
             return error.violations
         return ()
+
+    def faults_in_change(request: Mapping[str, Any]) -> Iterable[FieldViolation]:
+        is_given = isinstance(request.get("workflow"), Mapping) and "trigger_configs" in request["workflow"]
+        return faults_in("workflow.trigger_configs", True, request) if is_given else ()
 
     return Transcoder(
         DESCRIPTOR.services_by_name["TriggerService"],
@@ -32,6 +38,7 @@ def make_rest(env: Environment, register: Register, interceptors: Interceptors, 
         max_body_bytes=max_body_bytes,
         special={
             "CreateWorkflow": Special(explain=partial(faults_in, "trigger_configs", False)),
+            "UpdateWorkflow": Special(explain=faults_in_change),
             "UpdateTriggerConfigs": Special(explain=partial(faults_in, "configs", True)),
             "BacktestTriggers": Special(explain=partial(faults_in, "configs", True)),
         },

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
-
 import grpc
 
+from trigger_service.rpc.convert import changes as convert_changes
 from trigger_service.rpc.convert import events as convert_events
 from trigger_service.rpc.convert import firings as convert_firings
 from trigger_service.rpc.convert import workflows as convert_workflows
@@ -29,8 +28,10 @@ from trigger_service.usecases.report_run_states import report_run_states
 from trigger_service.usecases.resume_triggers import resume_triggers
 from trigger_service.usecases.retry_firing import retry_firing
 from trigger_service.usecases.run_workflow import run_workflow
+from trigger_service.usecases.switch_triggers import switch_triggers
 from trigger_service.usecases.update_trigger_configs import update_trigger_configs
-from wakepoint.chassis.errors import Unimplemented, WakepointError
+from trigger_service.usecases.update_workflow import update_workflow
+from wakepoint.chassis.errors import WakepointError
 from wakepoint.chassis.protojson import struct_to_python
 from wakepoint.trigger.v1 import trigger_pb2 as messages
 from wakepoint.trigger.v1 import trigger_service_pb2 as calls
@@ -41,14 +42,9 @@ from wakepoint.trigger.v1.trigger_service_pb2_grpc import (
 
 SERVICE_NAME = calls.DESCRIPTOR.services_by_name["TriggerService"].full_name
 
-NOT_AVAILABLE_YET = (
-    "UpdateWorkflow",
-    "BatchUpdateTriggerConfigs",
-)
-
 
 class Servicer(HistoryMethods, TriggerServiceServicer):
-    """The service over gRPC. Methods that do nothing yet say so by name."""
+    """The service over gRPC."""
 
     def __init__(self, env: Environment) -> None:
         self._env = env
@@ -82,6 +78,17 @@ class Servicer(HistoryMethods, TriggerServiceServicer):
         storable(request)
         workflow = await delete_workflow(self._env, request.workflow_id, request.experiment_id)
         return convert_workflows.workflow_to_message(workflow)
+
+    async def UpdateWorkflow(self, request: calls.UpdateWorkflowRequest, context: object) -> messages.Workflow:
+        workflow, warnings = await update_workflow(self._env, convert_changes.workflow_change(request))
+        tell(context, warnings, workflow_id=request.workflow.workflow_id)
+        return convert_workflows.workflow_to_message(workflow)
+
+    async def BatchUpdateTriggerConfigs(
+        self, request: calls.BatchUpdateTriggerConfigsRequest, _context: object
+    ) -> calls.BatchUpdateTriggerConfigsResponse:
+        storable(request)
+        return await switch_triggers(self._env, convert_changes.switch_of(request), convert_changes.switched_to_message)
 
     async def UpdateTriggerConfigs(
         self, request: calls.UpdateTriggerConfigsRequest, context: object
@@ -168,14 +175,3 @@ class Servicer(HistoryMethods, TriggerServiceServicer):
 def register(servicer: Servicer, server: grpc.aio.Server) -> None:
     """Have a server answer the service's methods."""
     add_TriggerServiceServicer_to_server(servicer, server)
-
-
-def _not_available(name: str) -> Any:
-    async def refuse(_self: Servicer, _request: object, _context: object) -> NoReturn:
-        raise Unimplemented(f"{name} is not available yet", reason="NOT_AVAILABLE_YET", method=name)
-
-    return refuse
-
-
-for _name in NOT_AVAILABLE_YET:
-    setattr(Servicer, _name, _not_available(_name))

@@ -32,6 +32,19 @@ class NewWorkflow:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """What becomes of a workflow; None leaves it as it is. `concurrency` is taken when `sets_concurrency`."""
+
+    name: str | None = None
+    graph: dict[str, Any] | None = None
+    graph_hash: bytes | None = None
+    configs: Sequence[TriggerConfig] | None = None
+    sets_concurrency: bool = False
+    concurrency: dict[str, Any] | None = None
+    adopt_newest: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pin:
     """A workflow's row, locked: what a firing pins, and what an edit is checked against."""
 
@@ -91,6 +104,42 @@ async def update_configs(connection: Connection, workflow_id: UUID, configs: Seq
     """Replace a locked workflow's configs."""
     enables = any(config.is_enabled for config in configs)
     await connection.execute(_SQL["update_configs"], workflow_id, [config.to_stored() for config in configs], enables)
+
+
+async def update(connection: Connection, workflow_id: UUID, edit: Edit) -> None:
+    """Edit a locked workflow."""
+    if edit.graph is not None:
+        await connection.execute(_SQL["insert_graph"], edit.graph_hash, edit.graph)
+    await connection.execute(
+        _SQL["update_workflow"],
+        workflow_id,
+        edit.name,
+        edit.graph_hash,
+        None if edit.configs is None else [config.to_stored() for config in edit.configs],
+        edit.sets_concurrency,
+        edit.concurrency,
+        edit.adopt_newest,
+        any(config.is_enabled for config in edit.configs or ()),
+    )
+
+
+async def lock_many(
+    connection: Connection, experiment_id: str, workflow_ids: Sequence[UUID] | None, limit: int
+) -> list[UUID]:
+    """Lock these live workflows of an experiment, or all of it, at most `limit`; which there are, ascending."""
+    rows = await connection.fetch(_SQL["lock_workflows"], experiment_id, workflow_ids, limit)
+    return [row["workflow_id"] for row in rows]
+
+
+async def switch(connection: Connection, workflow_ids: Sequence[UUID], trigger_type: str, is_enabled: bool) -> None:
+    """Turn one trigger of locked workflows on or off."""
+    await connection.execute(_SQL["switch_trigger"], workflow_ids, trigger_type, is_enabled)
+
+
+async def get_many(connection: Connection, workflow_ids: Sequence[UUID]) -> list[Workflow]:
+    """Live workflows, ascending by id."""
+    rows = await connection.fetch(_SQL["get_workflows"], workflow_ids)
+    return [Workflow.model_validate(dict(row)) for row in rows]
 
 
 async def delete(connection: Connection, workflow_id: UUID) -> None:

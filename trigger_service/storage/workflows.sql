@@ -33,6 +33,48 @@ update trigger.workflows
 set trigger_configs = $2, disabled_reason = case when $3 then null else disabled_reason end
 where workflow_id = $1;
 
+-- name: update_workflow
+-- Null leaves a column as it is; concurrency may be taken away, and has a switch of its own.
+update trigger.workflows
+set name = coalesce($2, name), graph_hash = coalesce($3, graph_hash), trigger_configs = coalesce($4, trigger_configs),
+    concurrency = case when $5 then $6 else concurrency end, adopt_newest = coalesce($7, adopt_newest),
+    disabled_reason = case when $8 then null else disabled_reason end
+where workflow_id = $1;
+
+-- name: lock_workflows
+-- In one order, so that two switches cannot wait for each other in a circle. No ids: all of the experiment.
+select workflow_id from trigger.workflows
+where experiment_id = $1 and delete_time is null and ($2::uuid[] is null or workflow_id = any ($2::uuid[]))
+order by workflow_id
+limit $3
+for no key update;
+
+-- name: switch_trigger
+-- One statement for all, so that each experiment is told once. The stored value keeps what it is besides: a config with a
+-- damaged option stays off, because it still reads as such, and does not come on without its option.
+update trigger.workflows as w
+set trigger_configs = case
+        when found.place is null then found.stored || jsonb_build_array(
+            jsonb_build_object('trigger_type', $2::text, 'is_enabled', $3::boolean))
+        else jsonb_set(found.stored, array[found.place::text, 'is_enabled'], to_jsonb($3::boolean)) end,
+    disabled_reason = case when $3 then null else disabled_reason end
+from (
+    select s.workflow_id, s.stored, (
+        select item.place - 1
+        from jsonb_array_elements(s.stored) with ordinality as item (config, place)
+        where jsonb_typeof(item.config) = 'object' and item.config -> 'trigger_type' = to_jsonb($2::text)
+        order by item.place
+        limit 1) as place
+    from (
+        select workflow_id, case when jsonb_typeof(trigger_configs) = 'array' then trigger_configs else '[]' end as stored
+        from trigger.workflows
+        where workflow_id = any ($1::uuid[])) as s
+) as found
+where w.workflow_id = found.workflow_id;
+
+-- name: get_workflows
+select * from trigger.live_workflows where workflow_id = any ($1::uuid[]) order by workflow_id;
+
 -- name: delete_workflow
 update trigger.workflows set delete_time = trigger.stamp() where workflow_id = $1;
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
 from trigger_service.domain.blueprints import Blueprints
 from trigger_service.usecases.conditions import Conditions
+from trigger_service.usecases.overlap import Overlap
 from wakepoint.chassis.database import Database
 from wakepoint.chassis.errors import FailedPrecondition, FieldViolation, NotFound
 from wakepoint.chassis.ids import is_id
@@ -50,6 +51,7 @@ class Environment:
     max_depth: int = 8
     deliveries_due: Callable[[], None] = _nothing
     is_shadow: bool = False
+    overlap: Overlap = field(default_factory=Overlap)
 
 
 def require_live(env: Environment) -> None:

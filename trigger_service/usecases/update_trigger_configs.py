@@ -25,15 +25,20 @@ async def update_trigger_configs(
         before = await workflows.get(connection, key, experiment_id)
         if before is None:
             raise not_found(workflow_id, "workflow")
-        if etag and etag != before.etag:
-            raise Aborted(
-                "the workflow has changed since it was read: read it again, then decide again",
-                reason="ETAG_MISMATCH",
-                etag=before.etag,
-            )
+        require_etag(etag, before.etag)
         await workflows.update_configs(connection, key, configs)
         after = await workflows.get(connection, key)
         assert after is not None
         return after
 
     return await env.database.run(work)
+
+
+def require_etag(given: str, current: str) -> None:
+    """Aborted when an etag is given and is not the current one. The caller holds the workflow's row."""
+    if given and given != current:
+        raise Aborted(
+            "the workflow has changed since it was read: read it again, then decide again",
+            reason="ETAG_MISMATCH",
+            etag=current,
+        )

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from logging import getLogger
 from typing import TYPE_CHECKING
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from wakepoint.chassis.ids import new_id
 from wakepoint.chassis.protojson import python_to_struct
 from wakepoint.client.calls import Caller, walk
@@ -91,6 +93,32 @@ class TriggerVerbs(Caller):
             experiment_id=experiment_id,
         )
         return await self.call(self.triggers.UpdateTriggerConfigs, request)
+
+    async def update_workflow(
+        self, workflow: Workflow, *fields: str, etag: str | None = None, experiment_id: str = ""
+    ) -> Workflow:
+        """Change `fields` of a workflow to what they are in `workflow`: name, graph, trigger_configs, concurrency,
+        adopt_newest; without any, those that are set in it.
+
+        Guarded by the etag that `workflow` carries, or by the one given; "" is no guard. Aborted when it is stale;
+        InvalidArgument names every fault, the graph's included.
+        """
+        request = rpc.UpdateWorkflowRequest(
+            workflow=workflow, update_mask=FieldMask(paths=fields), experiment_id=experiment_id
+        )
+        if etag is not None:
+            # The request holds a copy: the caller's message stays as it is.
+            request.workflow.etag = etag
+        return await self.call(self.triggers.UpdateWorkflow, request)
+
+    async def switch_trigger(
+        self, trigger_type: str, is_enabled: bool, *, experiment_id: str, workflow_ids: Iterable[str] = ()
+    ) -> list[Workflow]:
+        """Turn one trigger on or off for these workflows, or all of an experiment; for each of them, or for none."""
+        request = rpc.BatchUpdateTriggerConfigsRequest(
+            experiment_id=experiment_id, workflow_ids=workflow_ids, trigger_type=trigger_type, is_enabled=is_enabled
+        )
+        return list((await self.call(self.triggers.BatchUpdateTriggerConfigs, request)).workflows)
 
     async def run_workflow(
         self, workflow_id: str, run_input: Mapping[str, object] | None = None, *, request_id: str | None = None

@@ -60,12 +60,20 @@ CASES = [
     Case("ListFirings", {"workflow_id": "{workflow}"}),
     Case("ListFirings", {"experiment_id": "{experiment}", "states": ["FIRING_STATE_QUEUED", "FIRING_STATE_DEAD"]}),
     Case("ListFirings", {"experiment_id": "{experiment}", "states": ["FIRING_STATE_HELD"]}),
-    Case("UpdateWorkflow", {"workflow": {"workflow_id": "{workflow}", "name": "new"}, "update_mask": "name"}, None),
-    Case("UpdateWorkflow", {"workflow": {"workflow_id": "{workflow}", "etag": '"99"'}, "update_mask": "name"}, None),
+    Case("UpdateWorkflow", {"workflow": {"workflow_id": "{workflow}", "name": "new"}, "update_mask": "name"}),
+    Case("UpdateWorkflow", {"workflow": {"workflow_id": "{workflow}", "graph": GRAPH, "trigger_configs": CONFIGS}}),
+    Case("UpdateWorkflow", {"workflow": {"workflow_id": "{workflow}", "name": "x", "etag": '"99"'}}, 10),
     Case(
-        "BatchUpdateTriggerConfigs", {"experiment_id": "{experiment}", "trigger_type": "EVAL", "is_enabled": True}, None
+        "UpdateWorkflow", {"workflow": {"workflow_id": "{workflow}"}, "update_mask": "name,graph,adoptNewest,etag"}, 3
     ),
-    Case("BatchUpdateTriggerConfigs", {"experiment_id": "{experiment}", "trigger_type": "EVAL"}, None),
+    Case("UpdateWorkflow", {"workflow": {"workflow_id": "{workflow}", "name": "x", "experiment_id": "another"}}, 5),
+    Case("BatchUpdateTriggerConfigs", {"experiment_id": "{experiment}", "trigger_type": "EVAL", "is_enabled": True}),
+    Case("BatchUpdateTriggerConfigs", {"experiment_id": "{experiment}", "trigger_type": "EVAL"}, 3),
+    Case(
+        "BatchUpdateTriggerConfigs",
+        {"experiment_id": "a", "trigger_type": "EVAL", "is_enabled": True, "workflow_ids": ["{workflow}"]},
+        5,
+    ),
     Case("ExplainEvent", {"experiment_id": "{experiment}", "event_id": "{event}"}),
     Case("ExplainEvent", {"experiment_id": "another", "event_id": "{event}"}, 5),
     Case("ExplainWorkflow", {"workflow_id": "{workflow}", "page_size": 5}),

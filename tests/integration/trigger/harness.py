@@ -52,6 +52,7 @@ class Harness:
     stub: "TriggerServiceAsyncStub"
     env: Environment
     poke: Poke = field(default_factory=Poke)
+    address: str = ""
 
     def dispatcher(self, pace: Pace = FAST, runner: Any = None) -> Dispatcher:
         return Dispatcher(self.database, runner or self.runner, self.poke, SystemClock(), random.Random(7), pace)
@@ -94,7 +95,7 @@ async def serving(database: Database, peer: Peer, offer: Blueprints | None = Non
     await server.start()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
-        yield Harness(database, peer, runner, TriggerServiceStub(channel), env, poke)
+        yield Harness(database, peer, runner, TriggerServiceStub(channel), env, poke, f"127.0.0.1:{port}")
     finally:
         await channel.close(None)
         await server.stop(None)

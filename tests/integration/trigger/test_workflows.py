@@ -246,13 +246,6 @@ async def test_workflows_can_be_listed_by_an_enabled_trigger(service: Harness) -
     assert [workflow.workflow_id for workflow in page.workflows] == [trained]
 
 
-async def test_what_is_not_available_yet_says_so(service: Harness) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await service.stub.ReplayEvents(calls.ReplayEventsRequest())
-    assert (refused.value.code(), reason_of(refused.value)) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_AVAILABLE_YET")
-    assert refused.value.details() == "ReplayEvents is not available yet"
-
-
 async def test_blueprints_are_listed_in_order_with_their_texts(service: Harness) -> None:
     answer = await service.stub.ListTriggerBlueprints(calls.ListTriggerBlueprintsRequest())
     assert [blueprint.trigger_type for blueprint in answer.blueprints] == list(TYPES)
