@@ -131,8 +131,9 @@ def node_retry_scheduled(
     return Line(EventType.NODE_RETRY_SCHEDULED, node_id, activation, payload)
 
 
-def node_skipped(node_id: str, activation: str) -> Line:
-    return Line(EventType.NODE_SKIPPED, node_id, activation)
+def node_skipped(node_id: str, activation: str, reason: str = "") -> Line:
+    """Without a `reason`: nothing arrived at the node."""
+    return Line(EventType.NODE_SKIPPED, node_id, activation, {"reason": reason} if reason else None)
 
 
 def node_suspended(
@@ -166,3 +167,23 @@ def timer_fired(node_id: str, wake_time: datetime) -> Line:
 def trigger_event_dead_lettered(node_id: str, inbox_seq: int, event_id: str, reason: str) -> Line:
     payload = {"inbox_seq": inbox_seq, "event_id": event_id, "reason": reason}
     return Line(EventType.TRIGGER_EVENT_DEAD_LETTERED, node_id, payload=payload)
+
+
+def trigger_event_expired(node_id: str, inbox_seq: int, event_id: str) -> Line:
+    payload = {"inbox_seq": inbox_seq, "event_id": event_id}
+    return Line(EventType.TRIGGER_EVENT_EXPIRED, node_id, payload=payload)
+
+
+def trigger_event_redelivered(node_id: str, source: str, event_id: str, original_event_id: str) -> Line:
+    """`event_id` is the new event's."""
+    payload = {"source": source, "event_id": event_id, "redelivers_event_id": original_event_id}
+    return Line(EventType.TRIGGER_EVENT_REDELIVERED, node_id, payload=payload)
+
+
+def suspension_updated(node_id: str, activation: str, changes: Mapping[str, Any]) -> Line:
+    """`changes`: with `state`, that is what the node finds when it resumes."""
+    return Line(EventType.SUSPENSION_UPDATED, node_id, activation, dict(changes))
+
+
+def health_changed(node_id: str, activation: str, before: str, after: str, reason: str) -> Line:
+    return Line(EventType.HEALTH_CHANGED, node_id, activation, {"from": before, "to": after, "reason": reason})

@@ -92,15 +92,15 @@ for no key update skip locked;
 with ready as materialized (
     select r.run_id, r.start_time is null as fresh, runner.as_of() - r.ready_time as waited
     from runner.runs r
-    join runner.graphs g using (graph_hash)
     where r.state = 'QUEUED' and not r.behind
       and r.crashes between $3 and $4
-      and exists (
-          select from runner.replicas p
-          where p.replica_id = $1 and not p.dead and (p.node_types is null or g.node_types <@ p.node_types))
+      and exists (select from runner.replicas where replica_id = $1 and not dead)
+      -- Scalar, so that no plan reads all graphs; a replica that does not say may execute all.
+      and coalesce((select g.node_types from runner.graphs g where g.graph_hash = r.graph_hash)
+                   <@ (select p.node_types from runner.replicas p where p.replica_id = $1), true)
     order by r.priority desc, r.ready_time
     limit $2
-    for no key update of r skip locked
+    for no key update skip locked
 ),
 claimed as (
     update runner.runs r
@@ -123,15 +123,15 @@ select run_id, experiment_id, workflow_id, graph_hash, epoch, last_inbox_seq, cr
 with ready as materialized (
     select r.run_id, r.start_time is null as fresh, runner.as_of() - r.ready_time as waited
     from runner.runs r
-    join runner.graphs g using (graph_hash)
     where r.state = 'QUEUED' and not r.behind
       and r.crashes between $3 and $4
-      and exists (
-          select from runner.replicas p
-          where p.replica_id = $1 and not p.dead and (p.node_types is null or g.node_types <@ p.node_types))
+      and exists (select from runner.replicas where replica_id = $1 and not dead)
+      -- Scalar, so that no plan reads all graphs; a replica that does not say may execute all.
+      and coalesce((select g.node_types from runner.graphs g where g.graph_hash = r.graph_hash)
+                   <@ (select p.node_types from runner.replicas p where p.replica_id = $1), true)
     order by r.ready_time
     limit $2
-    for no key update of r skip locked
+    for no key update skip locked
 ),
 claimed as (
     update runner.runs r

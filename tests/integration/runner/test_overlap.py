@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from runner_service.domain.history import EventType
@@ -58,7 +59,7 @@ async def test_queued_runs_start_one_after_the_other_in_the_order_of_their_turns
         assert [row["behind"] for row in rows] == [False] + [True] * 63
         ids = [str(row["run_id"]) for row in rows]
         assert await let_runs_in(outside.database, outside.hub) == 0, "the first is unfinished"
-        for ended, following in zip(ids[:3], ids[1:4], strict=True):
+        for ended, following in pairwise(ids[:4]):
             await cancel_run(outside.database, outside.hub, ended, "", None)
             both = [let_runs_in(outside.database, outside.hub) for _ in range(2)]
             assert sum(await asyncio.gather(*both)) == 1
@@ -83,9 +84,7 @@ async def test_other_keys_workflows_and_experiments_are_no_conflict(replica: Rep
         await start(outside, OnConflict.SKIP)
         assert (await start(outside, OnConflict.SKIP, key="other")).disposition is StartDisposition.CREATED
         for workflow_id, experiment_id in (("w2", "e1"), ("w1", "e2")):
-            request = StartRequest(
-                workflow_id, experiment_id, MANUAL, concurrency_key="k", on_conflict=OnConflict.SKIP
-            )
+            request = StartRequest(workflow_id, experiment_id, MANUAL, concurrency_key="k", on_conflict=OnConflict.SKIP)
             started = await start_run(outside.database, outside.hub, outside.registry.facts, request)
             assert started.disposition is StartDisposition.CREATED
 

@@ -10,6 +10,8 @@ from wakepoint.chassis.ids import new_id
 
 FILL = """
 insert into runner.graphs (graph_hash, graph, node_ids) values ('\\x01', '{}', '{m}');
+insert into runner.graphs (graph_hash, graph, node_ids)
+    select decode(md5(n::text), 'hex'), '{}', '{m}' from generate_series(1, 2000) n;
 insert into runner.replicas (replica_id, host, pid, lease_expire_time)
     select gen_random_uuid(), 'h', n, runner.stamp() from generate_series(1, 50) n;
 insert into runner.runs (run_id, experiment_id, workflow_id, graph_hash, state, ready_time, owner_id, last_inbox_seq,
@@ -51,8 +53,8 @@ async def some_runs(connection: Connection, count: int) -> list[Any]:
 
 
 HOT = {
-    "claim_runs": "runs_ready",
-    "claim_oldest_runs": "runs_ready_oldest",
+    "claim_runs": "runs_claimable",
+    "claim_oldest_runs": "runs_claimable_oldest",
     "due_waits": "waits_due",
     "next_wake_seconds": "waits_due",
     "read_pending": "inbox_pending",

@@ -26,6 +26,7 @@ BUILTIN_TYPES = {
     "Constant",
     "Delay",
     "Expression",
+    "HttpRequest",
     "Interval",
     "JobCompleted",
     "Manual",
