@@ -48,10 +48,15 @@ class Moves:
     @classmethod
     async def of_running(cls, runner: Runner, graph: Mapping[str, Any]) -> Self:
         """A run that has just been claimed."""
-        run_id, replica_id = await runner.start(graph), new_id()
+        return await cls.of_claim(runner, await runner.start(graph))
+
+    @classmethod
+    async def of_claim(cls, runner: Runner, run_id: str) -> Self:
+        """Claim the run, the only one that is ready."""
+        replica_id = new_id()
         async with runner.database.connection() as connection:
             await replicas.register_replica(connection, replica_id, "test", 1, timedelta(hours=1), None)
-            (claimed,) = await runs.claim_runs(connection, replica_id, 1, oldest=False, crashes=range(1))
+            (claimed,) = await runs.claim_runs(connection, replica_id, 1, oldest=False, crashes=range(10))
             await replicas.give_up_lease(connection, replica_id)
         assert claimed.run_id == run_id
         return cls(run_id, claimed.epoch, replica_id=replica_id)
