@@ -139,10 +139,10 @@ class Execution:
 
     async def _hear(self) -> bool:
         """Handle what is in the mailbox, and start what it led to. False: nothing is about to happen."""
+        await settle_expiries(self._held)
         await self._launch()
         for _ in range(QUICK_TURNS):
             if not self._held.mailbox.empty():
-        await settle_expiries(self._held)
                 break
             await asyncio.sleep(0)
         heard = False

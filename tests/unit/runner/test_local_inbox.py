@@ -1,32 +1,78 @@
-"""What the holder of a run gives to its nodes."""
+"""The inbox as the holder of a run knows it, against a model of what must come out."""
 
-from datetime import datetime, timedelta
+from collections import deque
 
-from runner_service.domain.runs import EXPIRY_SOURCE, InboxEvent
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from runner_service.domain.runs import InboxEvent
 from runner_service.usecases.execution.inbox import LocalInbox
-from wakepoint.chassis.clock import ManualClock
+
+NODES = st.sampled_from(["a", "b"])
 
 
-def event(seq: int, *, source: str = "test", expire_time: datetime | None = None) -> InboxEvent:
-    return InboxEvent(seq, "n", source, f"e{seq}", {"event_id": f"e{seq}"}, expire_time)
+def event(seq: int, node_id: str) -> InboxEvent:
+    return InboxEvent(seq, node_id, "test", f"e{seq}", {})
 
 
-async def test_an_event_whose_time_is_over_is_passed_over_and_told_once(manual_clock: ManualClock) -> None:
-    soon = manual_clock.now() + timedelta(seconds=10)
-    inbox = LocalInbox([event(1, expire_time=soon), event(2)], 2, manual_clock.now)
-    first = inbox.peek("n")
-    assert first is not None
-    assert first.inbox_seq == 1, "its time is not over yet"
-    await manual_clock.advance(10)
-    assert inbox.take("n") == event(2)
-    assert inbox.late() == [event(1, expire_time=soon)]
-    assert inbox.late() == []
+class Inboxes(RuleBasedStateMachine):
+    """Events come, are taken, used up, put back or dropped; what is pending is always there in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inbox = LocalInbox([], 0)
+        self.last = 0
+        self.unread: list[InboxEvent] = []
+        self.pending: dict[str, deque[InboxEvent]] = {"a": deque(), "b": deque()}
+        self.taken: dict[str, list[InboxEvent]] = {"a": [], "b": []}
+
+    @rule(node_id=NODES)
+    def arrive(self, node_id: str) -> None:
+        self.last += 1
+        self.unread.append(event(self.last, node_id))
+
+    @rule()
+    def read(self) -> None:
+        # The database answers with everything pending beyond what was seen, and perhaps with what was seen already.
+        known = [*self.pending["a"], *self.pending["b"], *self.taken["a"], *self.taken["b"]]
+        self.inbox.extend([*known, *self.unread], self.last)
+        for one in self.unread:
+            self.pending[one.node_id].append(one)
+        self.unread = []
+        assert self.inbox.seen == self.last
+
+    @rule(node_id=NODES)
+    def take(self, node_id: str) -> None:
+        expected = self.pending[node_id].popleft() if self.pending[node_id] else None
+        assert self.inbox.take(node_id) == expected
+        if expected is not None:
+            self.taken[node_id].append(expected)
+
+    @rule(node_id=NODES)
+    def put_back(self, node_id: str) -> None:
+        self.inbox.put_back(node_id, self.taken[node_id])
+        self.pending[node_id].extendleft(reversed(self.taken[node_id]))
+        self.taken[node_id] = []
+
+    @rule(node_id=NODES)
+    def use_up(self, node_id: str) -> None:
+        self.taken[node_id] = []
+
+    @rule(node_id=NODES)
+    def drop_all(self, node_id: str) -> None:
+        for one in self.inbox.remaining(node_id):
+            self.inbox.drop(one)
+        self.pending[node_id].clear()
+
+    @invariant()
+    def what_is_pending_is_there_in_order(self) -> None:
+        for node_id, queue in self.pending.items():
+            assert self.inbox.has(node_id) == bool(queue)
+            assert self.inbox.remaining(node_id) == list(queue)
+        together = [one for queue in self.pending.values() for one in queue]
+        assert self.inbox.remaining() == sorted(together, key=lambda one: one.inbox_seq)
 
 
-def test_the_end_of_a_wait_is_no_event_for_a_node_but_is_still_pending() -> None:
-    inbox = LocalInbox([event(1, source=EXPIRY_SOURCE)], 1)
-    assert not inbox.has("n")
-    assert inbox.addressed() == set()
-    assert inbox.remaining("n") == inbox.remaining() == inbox.expiries() == [event(1, source=EXPIRY_SOURCE)]
-    inbox.drop(event(1, source=EXPIRY_SOURCE))
-    assert inbox.remaining() == []
+TestInboxes = Inboxes.TestCase
+TestInboxes.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
