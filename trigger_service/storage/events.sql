@@ -67,17 +67,30 @@ wanted as materialized (
     select distinct r.experiment_id, r.job_type, r.status, r.revision from reported as r
 ),
 valid as (
+    -- Each lookup is fenced: Postgres, which knows neither how many triggers an experiment has nor how old the revision is,
+    -- would otherwise read all configs of the experiment.
     select i.experiment_id, i.trigger_type, i.workflow_id, i.config
     from wanted as x
-    join trigger.trigger_index as i on i.experiment_id = x.experiment_id and i.trigger_type = x.job_type
-        and x.status = any (i.on_statuses)
-    join trigger.config_history as h on h.workflow_id = i.workflow_id and h.experiment_id = i.experiment_id
-        and h.valid_to is null and h.valid_from <= x.revision
+    cross join lateral (
+        select * from trigger.trigger_index as i
+        where i.experiment_id = x.experiment_id and i.trigger_type = x.job_type and x.status = any (i.on_statuses)
+        offset 0
+    ) as i
+    cross join lateral (
+        select from trigger.config_history as h
+        where h.workflow_id = i.workflow_id and h.experiment_id = i.experiment_id and h.valid_to is null
+          and h.valid_from <= x.revision
+        limit 1
+    ) as h
     union
     select x.experiment_id, x.job_type, h.workflow_id, config
     from wanted as x
-    join trigger.config_history as h on h.experiment_id = x.experiment_id and h.valid_to > x.revision
-        and h.valid_from <= x.revision and h.disabled_reason is null
+    cross join lateral (
+        select * from trigger.config_history as h
+        where h.experiment_id = x.experiment_id and h.valid_to > x.revision and h.valid_from <= x.revision
+          and h.disabled_reason is null
+        offset 0
+    ) as h
     join trigger.workflows as w on w.workflow_id = h.workflow_id
     cross join lateral jsonb_array_elements(h.configs) as config
     where config ->> 'trigger_type' = x.job_type and (config -> 'is_enabled')::boolean
