@@ -24,14 +24,17 @@ from runner_service.usecases.deliver_events import WakeResult
 from runner_service.usecases.deliver_outbox import TriggerService
 from runner_service.usecases.execution.environment import Environment
 from runner_service.usecases.find_hook_node import find_hook_node
+from runner_service.usecases.retain import Ages
 from runner_service.usecases.wake_up import WakeUpRequest, wake_up
 from runner_service.usecases.watch_run import LogWatch
+from runner_service.worker.archive import Archive
 from runner_service.worker.hot_waits import BoundedHotWaits
 from runner_service.worker.hub import Hub
 from runner_service.worker.jobs import JobKeeper, JobLimits
 from runner_service.worker.lease import Lease
 from runner_service.worker.plans import PlanCache
 from runner_service.worker.replica import Replica
+from runner_service.worker.retention import Retention, keep_retaining
 from runner_service.worker.vitals import Vitals
 from runner_service.worker.worker import Worker, WorkerLimits
 from wakepoint.chassis.clock import Clock, SystemClock
@@ -216,4 +219,18 @@ def build_replica(
         ),
         trigger_service=trigger_service,
         background=background,
+        retain=partial(keep_retaining, database, clock, retention_of(settings)),
     )
+
+
+def retention_of(settings: Settings) -> Retention:
+    """What is removed when."""
+    # A job's row tells until when its files are kept; a day more, so that they are gone by then.
+    jobs = timedelta(days=settings.jobs_kept_days + 1)
+    ages = Ages(
+        runs=timedelta(days=settings.finished_runs_kept_days),
+        jobs=jobs,
+        events=timedelta(days=settings.settled_events_kept_days),
+    )
+    archive = None if settings.archive_dir is None else Archive(settings.archive_dir).keep
+    return Retention(ages, settings.retention_seconds, archive)

@@ -43,6 +43,14 @@ class Settings(ServiceSettings):
     compact_after_activations: int = Field(
         default=200, ge=1, description="of an endless run, until its log is replaced by a snapshot"
     )
+    finished_runs_kept_days: float = Field(
+        default=90.0, ge=30, le=36_500, description="after their end; then they are removed with all that belongs to them"
+    )
+    archive_dir: Path | None = Field(default=None, description="where removed runs are kept as files of JSON lines")
+    settled_events_kept_days: float = Field(
+        default=30.0, ge=1, le=36_500, description="of endless runs; as long a repeated event is known as a duplicate"
+    )
+    retention_seconds: float = Field(default=60.0, ge=1, description="between two looks for what may be removed")
     max_crashes: int = Field(default=3, ge=1, description="of its replica, in a row, before a run fails")
 
     def node_files(self) -> list[Path]:

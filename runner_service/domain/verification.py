@@ -68,7 +68,8 @@ class InboxRow:
 @dataclass(frozen=True, slots=True)
 class RunEvidence:
     """All that one moment's snapshot has about a run. `events_removed`: settled events that retention took away;
-    `open_jobs`: ids of jobs that have not ended; `ended_ago`: None for an unfinished run.
+    `open_jobs`: ids of jobs that have not ended; `ended_ago`: None for an unfinished run; `unrunnable`: it rests until
+    a replica has the node types that it needs.
     """
 
     run: Run
@@ -80,6 +81,7 @@ class RunEvidence:
     inbox: Sequence[InboxRow] = ()
     open_jobs: Sequence[str] = ()
     ended_ago: timedelta | None = None
+    unrunnable: bool = False
     patience: timedelta = field(default=timedelta(minutes=5))
 
 
@@ -156,9 +158,10 @@ def _about_waits(evidence: RunEvidence, projection: RunProjection) -> Iterator[_
     in_log = set(projection.suspended_nodes())
     for node_id in sorted(in_log - {wait.node_id for wait in suspended}):
         yield FindingKind.SUSPENSION_DIFFERS, f"node {node_id!r} is suspended by its log, but has no wait to wake it"
-    if run.state is RunState.SUSPENDED and not suspended:
+    resting = run.state is RunState.SUSPENDED and not evidence.unrunnable
+    if resting and not suspended:
         yield FindingKind.SUSPENSION_DIFFERS, "the run is suspended, but none of its nodes is: nothing can wake it"
-    if run.state is RunState.SUSPENDED:
+    if resting:
         for wait in waits:
             if not wait.suspended:
                 told = f"node {wait.node_id!r} waits in memory, but nobody holds the run"

@@ -67,6 +67,7 @@ async def read_evidence(
             inbox=inbox[row["run_id"]],
             open_jobs=jobs[row["run_id"]],
             ended_ago=row["ended_ago"],
+            unrunnable=row["missing_types"] is not None,
             patience=patience,
         )
         for row in rows

@@ -1,5 +1,6 @@
 """A replica: the worker with all its loops, to be started and drained as one."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from runner_service.usecases.deliver_outbox import TriggerService
@@ -24,6 +25,7 @@ class Replica:
     jobs: JobKeeper
     trigger_service: TriggerService
     background: Background
+    retain: Callable[[], Awaitable[None]]
 
     async def start(self) -> None:
         """Enter among the living and start every loop."""
@@ -35,6 +37,7 @@ class Replica:
             "timers": lambda: keep_firing(self.database, self.hub),
             "jobs": self.jobs.run,
             "upkeep": lambda: keep_up(self.database, self.hub, self.worker.vitals.count),
+            "retention": self.retain,
             "fan_out": lambda: keep_fanning_out(self.database, self.hub),
             "outbox": lambda: keep_delivering(self.database, self.trigger_service, self.hub),
         }
