@@ -327,3 +327,32 @@ async def refused_to_writers(service: Harness, statement: str) -> bool:
     except asyncpg.InsufficientPrivilegeError:
         return True
     return False
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_every_write_fires_what_was_on_at_its_moment_and_is_explained_so(service: Harness, seed: int) -> None:
+    """Edits, writes and sweeps in any order against a model; ExplainEvent says of each event what really fired."""
+    rng = random.Random(seed)
+    workflows = [await service.workflow(name=f"w{number}") for number in range(3)]
+    state = dict.fromkeys(workflows, False)
+    expected: dict[str, set[str]] = {}
+    for number in range(30):
+        match rng.choice(["edit", "write", "write", "sweep"]):
+            case "edit":
+                workflow_id = rng.choice(workflows)
+                state[workflow_id] = not state[workflow_id]
+                await enable(service, workflow_id, on=state[workflow_id])
+            case "write":
+                await write(service, job_id=f"j{number}")
+                expected[f"j{number}"] = {workflow_id for workflow_id, on in state.items() if on}
+            case _:
+                await sweep_written_jobs(service.env, limit=rng.randint(1, 5))
+    await sweep(service)
+    events = await service.value("select jsonb_object_agg(job_id, event_id) from trigger.job_events") or {}
+    assert set(events) == set(expected)
+    firings = await service.firings(experiment_id="e1", page_size=1000)
+    for job_id, event_id in events.items():
+        fired = {firing.workflow_id for firing in firings if firing.event_id == event_id}
+        answer = await service.stub.ExplainEvent(calls.ExplainEventRequest(experiment_id="e1", event_id=event_id))
+        explained = {item.workflow_id for item in answer.decisions if item.verdict == "MATCHED"}
+        assert fired == explained == expected[job_id]
