@@ -148,7 +148,7 @@ class Steps(RuleBasedStateMachine):
         request = calls.CreateWorkflowRequest(
             experiment_id="e1", name="w", graph=graph(), trigger_configs=configs(**options_of(config))
         )
-        answer = self.world.run(self._call(self.service.stub.CreateWorkflow(request)))
+        answer = self.world.run(self._call(self.service.stub.CreateWorkflow, request))
         self.ids.append(answer.workflow.workflow_id)
         self.model.workflows.append(Workflow(config))
 
@@ -158,7 +158,7 @@ class Steps(RuleBasedStateMachine):
         if place is not None:
             given = configs(**options_of(config))
             request = calls.UpdateTriggerConfigsRequest(workflow_id=self.ids[place], configs=given)
-            self.world.run(self._call(self.service.stub.UpdateTriggerConfigs(request)))
+            self.world.run(self._call(self.service.stub.UpdateTriggerConfigs, request))
             self.model.configure(place, config)
 
     @rule(number=a_number, sure=st.integers(0, 3))
@@ -166,14 +166,14 @@ class Steps(RuleBasedStateMachine):
         place = self._live(number)
         if place is not None and sure == 0:
             request = calls.DeleteWorkflowRequest(workflow_id=self.ids[place])
-            self.world.run(self._call(self.service.stub.DeleteWorkflow(request)))
+            self.world.run(self._call(self.service.stub.DeleteWorkflow, request))
             self.model.delete(place)
 
     @rule(jobs=some_jobs)
     def report_jobs_in_one_batch(self, jobs: list[int]) -> None:
         events = [event(job_id=f"j{job}", event_id=f"j{job}") for job in jobs]
         request = calls.BatchReportJobEventsRequest(events=events)
-        self.world.run(self._call(self.service.stub.BatchReportJobEvents(request)))
+        self.world.run(self._call(self.service.stub.BatchReportJobEvents, request))
         for job in jobs:
             self.model.report(f"j{job}")
 
@@ -191,7 +191,7 @@ class Steps(RuleBasedStateMachine):
         place = self._live(number)
         if place is not None:
             request = calls.RunWorkflowRequest(workflow_id=self.ids[place])
-            self.world.run(self._call(self.service.stub.RunWorkflow(request)))
+            self.world.run(self._call(self.service.stub.RunWorkflow, request))
             self.model.firings.append(Firing(place, "MANUAL", self.model.now, due=self.model.now))
 
     @rule(number=a_number, mode=a_mode, whole=st.booleans())
@@ -199,7 +199,7 @@ class Steps(RuleBasedStateMachine):
         place = None if whole else self._live(number)
         if whole or place is not None:
             request = calls.PauseTriggersRequest(while_paused=MODES[mode], **self._scope(place))
-            self.world.run(self._call(self.service.stub.PauseTriggers(request)))
+            self.world.run(self._call(self.service.stub.PauseTriggers, request))
             self.model.pause(place, mode)
 
     @rule(number=a_number, whole=st.booleans(), asks_first=st.booleans())
@@ -209,10 +209,10 @@ class Steps(RuleBasedStateMachine):
             if asks_first:
                 asked = calls.ResumeTriggersRequest(**self._scope(place))
                 asked.dry_run = True
-                self.world.run(self._call(self.service.stub.ResumeTriggers(asked)))
+                self.world.run(self._call(self.service.stub.ResumeTriggers, asked))
                 self.firings_equal_the_models()
             request = calls.ResumeTriggersRequest(**self._scope(place))
-            self.world.run(self._call(self.service.stub.ResumeTriggers(request)))
+            self.world.run(self._call(self.service.stub.ResumeTriggers, request))
             self.model.resume(place)
 
     def _scope(self, place: int | None) -> dict[str, Any]:
@@ -253,17 +253,13 @@ class Steps(RuleBasedStateMachine):
                 self.ids[chosen.workflow],
             )
         )
-        stub = self.service.stub
-        call: Any = (
-            stub.CancelFiring(calls.CancelFiringRequest(firing_id=firing_id))
-            if cancels
-            else stub.RetryFiring(calls.RetryFiringRequest(firing_id=firing_id))
-        )
+        request = (calls.CancelFiringRequest if cancels else calls.RetryFiringRequest)(firing_id=firing_id)
+        method = self.service.stub.CancelFiring if cancels else self.service.stub.RetryFiring
         if (self.model.cancel if cancels else self.model.retry)(chosen):
-            self.world.run(self._call(call))
+            self.world.run(self._call(method, request))
         else:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                self.world.run(self._call(call))
+                self.world.run(self._call(method, request))
             assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
 
     @precondition(lambda self: not any(workflow.is_refused for workflow in self.model.workflows))
@@ -279,13 +275,13 @@ class Steps(RuleBasedStateMachine):
     async def _all_at_once(self, name: str) -> None:
         request = calls.ReportJobEventRequest(event=event(job_id=name, event_id=name))
         await asyncio.gather(
-            *(self._call(self.service.stub.ReportJobEvent(request)) for _ in range(2)),
+            *(self._call(self.service.stub.ReportJobEvent, request) for _ in range(2)),
             *(self._dispatch() for _ in range(2)),
             *(self._release() for _ in range(2)),
         )
 
-    async def _call(self, call: Any) -> Any:
-        return await call
+    async def _call(self, method: Any, request: Any) -> Any:
+        return await method(request)
 
     async def _release(self) -> None:
         while await release_firings(self.service.env, 3):
