@@ -113,7 +113,7 @@ class StartRunRequest(_message.Message):
     graph_hash: _builtins.str
     """In a batch only, instead of graph: a key of its graphs."""
     concurrency_key: _builtins.str
-    """Runs of an experiment with the same key exclude each other according to on_conflict. Empty: none do."""
+    """Runs of a workflow in an experiment with the same key exclude each other according to on_conflict. Empty: none do."""
     on_conflict: _execution_pb2.OnConflict.ValueType
     """What happens while another run with the key is unfinished. Unspecified: ALLOW."""
     @_builtins.property

@@ -258,7 +258,8 @@ class RunnerServiceServicer:
 
     def UpdateSuspended(self, request, context):
         """Changes a wait without waking the node, or ends it at once. NOT_FOUND: unknown run, or the node does not wait.
-        INVALID_ARGUMENT: a mask that names another field.
+        INVALID_ARGUMENT: a mask that names another field. FAILED_PRECONDITION: a new state while the run executes, or the end
+        of a wait for an external job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -272,9 +273,9 @@ class RunnerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RedeliverTriggerEvents(self, request, context):
-        """Makes expired and dead-lettered events pending again. NOT_FOUND: unknown run, node or event. FAILED_PRECONDITION: the
-        run or the node has ended, or an event is pending or consumed. ALREADY_EXISTS: the request_id came before with another
-        body.
+        """Delivers events once more, whatever became of them, as new events that name the old one in the extension `redelivers`.
+        NOT_FOUND: unknown run, node or event. FAILED_PRECONDITION: the run or the node has ended, or an event is pending.
+        ALREADY_EXISTS: the request_id came before with another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

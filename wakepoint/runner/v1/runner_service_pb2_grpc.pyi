@@ -92,14 +92,15 @@ class RunnerServiceStub:
     """Nodes that wait, longest first."""
     UpdateSuspended: _grpc.UnaryUnaryMultiCallable[_runner_service_pb2.UpdateSuspendedRequest, _runner_pb2.SuspendedNode]
     """Changes a wait without waking the node, or ends it at once. NOT_FOUND: unknown run, or the node does not wait.
-    INVALID_ARGUMENT: a mask that names another field.
+    INVALID_ARGUMENT: a mask that names another field. FAILED_PRECONDITION: a new state while the run executes, or the end
+    of a wait for an external job.
     """
     ListTriggerEvents: _grpc.UnaryUnaryMultiCallable[_runner_service_pb2.ListTriggerEventsRequest, _runner_service_pb2.ListTriggerEventsResponse]
     """The inbox of a node, oldest event first. NOT_FOUND: unknown run or node."""
     RedeliverTriggerEvents: _grpc.UnaryUnaryMultiCallable[_runner_service_pb2.RedeliverTriggerEventsRequest, _runner_service_pb2.RedeliverTriggerEventsResponse]
-    """Makes expired and dead-lettered events pending again. NOT_FOUND: unknown run, node or event. FAILED_PRECONDITION: the
-    run or the node has ended, or an event is pending or consumed. ALREADY_EXISTS: the request_id came before with another
-    body.
+    """Delivers events once more, whatever became of them, as new events that name the old one in the extension `redelivers`.
+    NOT_FOUND: unknown run, node or event. FAILED_PRECONDITION: the run or the node has ended, or an event is pending.
+    ALREADY_EXISTS: the request_id came before with another body.
     """
     ListNodeTypes: _grpc.UnaryUnaryMultiCallable[_runner_service_pb2.ListNodeTypesRequest, _runner_service_pb2.ListNodeTypesResponse]
     """The node types that graphs may use on this runner, by name."""
@@ -169,14 +170,15 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     """Nodes that wait, longest first."""
     UpdateSuspended: _aio.UnaryUnaryMultiCallable[_runner_service_pb2.UpdateSuspendedRequest, _runner_pb2.SuspendedNode]  # type: ignore[assignment]
     """Changes a wait without waking the node, or ends it at once. NOT_FOUND: unknown run, or the node does not wait.
-    INVALID_ARGUMENT: a mask that names another field.
+    INVALID_ARGUMENT: a mask that names another field. FAILED_PRECONDITION: a new state while the run executes, or the end
+    of a wait for an external job.
     """
     ListTriggerEvents: _aio.UnaryUnaryMultiCallable[_runner_service_pb2.ListTriggerEventsRequest, _runner_service_pb2.ListTriggerEventsResponse]  # type: ignore[assignment]
     """The inbox of a node, oldest event first. NOT_FOUND: unknown run or node."""
     RedeliverTriggerEvents: _aio.UnaryUnaryMultiCallable[_runner_service_pb2.RedeliverTriggerEventsRequest, _runner_service_pb2.RedeliverTriggerEventsResponse]  # type: ignore[assignment]
-    """Makes expired and dead-lettered events pending again. NOT_FOUND: unknown run, node or event. FAILED_PRECONDITION: the
-    run or the node has ended, or an event is pending or consumed. ALREADY_EXISTS: the request_id came before with another
-    body.
+    """Delivers events once more, whatever became of them, as new events that name the old one in the extension `redelivers`.
+    NOT_FOUND: unknown run, node or event. FAILED_PRECONDITION: the run or the node has ended, or an event is pending.
+    ALREADY_EXISTS: the request_id came before with another body.
     """
     ListNodeTypes: _aio.UnaryUnaryMultiCallable[_runner_service_pb2.ListNodeTypesRequest, _runner_service_pb2.ListNodeTypesResponse]  # type: ignore[assignment]
     """The node types that graphs may use on this runner, by name."""
@@ -318,7 +320,8 @@ class RunnerServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_runner_pb2.SuspendedNode, _abc.Awaitable[_runner_pb2.SuspendedNode]]:
         """Changes a wait without waking the node, or ends it at once. NOT_FOUND: unknown run, or the node does not wait.
-        INVALID_ARGUMENT: a mask that names another field.
+        INVALID_ARGUMENT: a mask that names another field. FAILED_PRECONDITION: a new state while the run executes, or the end
+        of a wait for an external job.
         """
 
     def ListTriggerEvents(
@@ -333,9 +336,9 @@ class RunnerServiceServicer:
         request: _runner_service_pb2.RedeliverTriggerEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runner_service_pb2.RedeliverTriggerEventsResponse, _abc.Awaitable[_runner_service_pb2.RedeliverTriggerEventsResponse]]:
-        """Makes expired and dead-lettered events pending again. NOT_FOUND: unknown run, node or event. FAILED_PRECONDITION: the
-        run or the node has ended, or an event is pending or consumed. ALREADY_EXISTS: the request_id came before with another
-        body.
+        """Delivers events once more, whatever became of them, as new events that name the old one in the extension `redelivers`.
+        NOT_FOUND: unknown run, node or event. FAILED_PRECONDITION: the run or the node has ended, or an event is pending.
+        ALREADY_EXISTS: the request_id came before with another body.
         """
 
     def ListNodeTypes(
