@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import grpc
@@ -12,24 +11,17 @@ import structlog
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from trigger_service.domain.concurrency import OnConflict
 from trigger_service.domain.deliveries import Delivery, Told
 from trigger_service.domain.dispatch import Away, Failed, Lease, Outcome, Refused, Started
 from trigger_service.rpc.convert.graphs import graph_from_json
-from trigger_service.rpc.parcels import delivery_parcels, refusal_of
+from trigger_service.rpc.parcels import Parcel, delivery_parcels, refusal_of, run_parcels
 from trigger_service.usecases.environment import GraphReport
 from wakepoint.chassis.errors import FieldViolation, Unavailable
-from wakepoint.chassis.protojson import python_to_struct
 from wakepoint.chassis.status import from_status
 from wakepoint.runner.v1 import runner_pb2 as runner
 from wakepoint.runner.v1 import runner_service_pb2 as calls
 from wakepoint.runner.v1.runner_service_pb2_grpc import RunnerServiceStub
 from wakepoint.trigger.v1.trigger_pb2 import JobEvent
-from wakepoint.workflow.v1 import execution_pb2 as execution
-from wakepoint.workflow.v1.graph_pb2 import Graph
-
-MAX_MESSAGE_BYTES = 2 * 1024 * 1024
-MAX_REQUESTS = 1_000
 
 _RETRIED = {"name": [{"service": "wakepoint.runner.v1.RunnerService", "method": "ValidateGraph"}]}
 _SERVICE_CONFIG = {
@@ -66,9 +58,6 @@ _NOBODY = frozenset(
         grpc.StatusCode.PERMISSION_DENIED,
     }
 )
-_ON_CONFLICT = {"": execution.ON_CONFLICT_UNSPECIFIED} | {
-    choice.value: execution.OnConflict.Value(f"ON_CONFLICT_{choice}") for choice in OnConflict
-}
 _COUNTED = {code.value[0] for code in _OF_ITS_OWN}
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -103,7 +92,7 @@ class RunnerClient:
     async def start_runs(self, leases: Sequence[Lease], graphs: Mapping[str, dict[str, Any]]) -> list[Outcome]:
         """Hand firings over, in as few messages as fit. One outcome per firing, in order; never raises for the peer."""
         outcomes: list[Outcome] = []
-        for parcel in _parcels(leases, graphs):
+        for parcel in run_parcels(leases, graphs):
             # Once nobody is there, the rest is not tried: each try could take a whole deadline.
             away = bool(outcomes) and isinstance(outcomes[-1], Away)
             outcomes += [Away()] * len(parcel.requests) if away else await self._send(parcel)
@@ -137,7 +126,7 @@ class RunnerClient:
             for message, result in zip(messages, answer.results, strict=True)
         ]
 
-    async def _send(self, parcel: _Parcel) -> list[Outcome]:
+    async def _send(self, parcel: Parcel) -> list[Outcome]:
         request = calls.BatchStartRunsRequest(graphs=parcel.graphs, requests=parcel.requests)
         try:
             answer = await self._stub.BatchStartRuns(request, timeout=self._deadline)
@@ -153,71 +142,13 @@ class RunnerClient:
             return [Failed("the runner's answer does not fit the request")] * len(parcel.requests)
         return [_outcome(result) for result in answer.results]
 
-    async def _send_halves(self, parcel: _Parcel) -> list[Outcome]:
+    async def _send_halves(self, parcel: Parcel) -> list[Outcome]:
         """Refused as a whole: one of them may be the reason, and must not hold back the others."""
         first, second = parcel.halves()
         outcomes = await self._send(first)
         if isinstance(outcomes[-1], Away):
             return outcomes + [Away()] * len(second.requests)
         return outcomes + await self._send(second)
-
-
-@dataclass(slots=True)
-class _Parcel:
-    """What goes into one message."""
-
-    graphs: dict[str, Graph] = field(default_factory=dict)
-    requests: list[calls.StartRunRequest] = field(default_factory=list)
-    size: int = 0
-
-    def takes(self, request: calls.StartRunRequest, graph: Graph) -> bool:
-        """Add the request if it fits; anything fits into an empty parcel."""
-        added = request.ByteSize() + (0 if request.graph_hash in self.graphs else graph.ByteSize()) + 128
-        if self.requests and (self.size + added > MAX_MESSAGE_BYTES or len(self.requests) >= MAX_REQUESTS):
-            return False
-        self.graphs[request.graph_hash] = graph
-        self.requests.append(request)
-        self.size += added
-        return True
-
-    def halves(self) -> tuple[_Parcel, _Parcel]:
-        """The same in two messages."""
-        middle = len(self.requests) // 2
-        return self._part(self.requests[:middle]), self._part(self.requests[middle:])
-
-    def _part(self, requests: list[calls.StartRunRequest]) -> _Parcel:
-        return _Parcel({item.graph_hash: self.graphs[item.graph_hash] for item in requests}, requests)
-
-
-def _parcels(leases: Sequence[Lease], graphs: Mapping[str, dict[str, Any]]) -> Iterator[_Parcel]:
-    messages = {graph_hash: graph_from_json(graph) for graph_hash, graph in graphs.items()}
-    parcel = _Parcel()
-    for lease in leases:
-        request = _request(lease)
-        if not parcel.takes(request, messages[lease.graph_hash]):
-            yield parcel
-            parcel = _Parcel()
-            parcel.takes(request, messages[lease.graph_hash])
-    if parcel.requests:
-        yield parcel
-
-
-def _request(lease: Lease) -> calls.StartRunRequest:
-    return calls.StartRunRequest(
-        request_id=str(lease.firing_id),
-        workflow_id=str(lease.workflow_id),
-        experiment_id=lease.experiment_id,
-        graph_hash=lease.graph_hash,
-        input=python_to_struct(lease.run_input, "input"),
-        source=runner.RunSource(
-            firing_id=str(lease.firing_id),
-            event_id=lease.event_id,
-            trigger_type=lease.trigger_type,
-            depth=lease.depth,
-        ),
-        concurrency_key=lease.concurrency_key,
-        on_conflict=_ON_CONFLICT[lease.on_conflict],
-    )
 
 
 def _outcome(result: calls.BatchStartRunsResult) -> Outcome:
