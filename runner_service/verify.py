@@ -12,7 +12,6 @@ from runner_service.domain.verification import Finding
 from runner_service.settings import Settings
 from runner_service.usecases.verify_runs import Verification, verify_runs
 from wakepoint.chassis.database import Database
-from wakepoint.chassis.errors import WakepointError
 from wakepoint.chassis.migrations import migrate
 
 CLEAN, FAULTY, IMPOSSIBLE = 0, 1, 2
@@ -30,8 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     verification = Verification(options.experiment, timedelta(seconds=options.patience))
     try:
         return asyncio.run(verify(Settings.load().dsn, verification, as_json=options.json, out=sys.stdout))
-    except (WakepointError, OSError) as error:
-        sys.stderr.write(f"verify: {error}\n")
+    except Exception as error:  # noqa: BLE001 -- status 1, with which Python ends, would mean that runs are damaged
+        sys.stderr.write(f"verify: {type(error).__name__}: {error}\n")
         return IMPOSSIBLE
 
 

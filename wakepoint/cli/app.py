@@ -10,6 +10,7 @@ import typer
 from wakepoint.cli.approving import approve, reject
 from wakepoint.cli.demo import demo
 from wakepoint.cli.up import up
+from wakepoint.cli.verify import verify
 
 app = typer.Typer(
     name="wakepoint",
@@ -22,6 +23,7 @@ app.command("up")(up)
 app.command("demo")(demo)
 app.command("approve")(approve)
 app.command("reject")(reject)
+app.command("verify")(verify)
 
 
 def _print_version(wanted: bool) -> None:

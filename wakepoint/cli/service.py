@@ -39,7 +39,7 @@ class ServiceProcess:
         self._told = folder / f"{name}.addresses.json"
         self._environment = {
             **environment,
-            "PYTHONPATH": _python_path(f"{name}_service", environment.get("PYTHONPATH", "")),
+            "PYTHONPATH": python_path(f"{name}_service", environment.get("PYTHONPATH", "")),
             f"{name.upper()}_ADDRESS_FILE": str(self._told),
         }
         self._process: Guarded | None = None
@@ -131,7 +131,7 @@ def _ready(client: httpx.Client, management: str) -> bool:
         return False
 
 
-def _python_path(package: str, told: str) -> str:
+def python_path(package: str, told: str) -> str:
     """PYTHONPATH with which the process finds the service as this one does, in a checkout that is not installed too."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:

@@ -239,7 +239,7 @@ async def test_the_process_verifies_the_database_of_its_settings(environment: di
     assert "checked 0 runs" in err
     code, _, err = await _run({**environment, "RUNNER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, "verify")
     assert code == IMPOSSIBLE
-    assert err.startswith("verify: ")
+    assert err.startswith("verify: Unavailable: ")
     code, _, err = await _run(environment, "verify", "--all")
     assert code == IMPOSSIBLE
 

@@ -89,8 +89,21 @@ class EmbeddedPostgres:
         """Connection string of the database `name`. Raises EmbeddedError before the first start."""
         if not self._port:
             raise EmbeddedError("the server has not been started")
+        return self._dsn_on(self._port, name)
+
+    def last_dsn(self, name: str) -> str:
+        """Connection string of the database `name` as of the last start on this directory, whichever process made it;
+        whether it still runs, connecting tells. Raises EmbeddedError when there was none.
+        """
+        try:
+            port = int((self.data_dir / "port").read_text())
+            return self._dsn_on(port, name)
+        except (OSError, ValueError) as error:
+            raise EmbeddedError(f"no Postgres was ever started on {self.data_dir}") from error
+
+    def _dsn_on(self, port: int, name: str) -> str:
         password = quote(cluster.read_password(self.data_dir), safe="")
-        return f"postgresql://{cluster.USER}:{password}@127.0.0.1:{self._port}/{quote(name, safe='')}"
+        return f"postgresql://{cluster.USER}:{password}@127.0.0.1:{port}/{quote(name, safe='')}"
 
     def create_database(self, name: str) -> str:
         """Create the database `name` unless it exists; its connection string."""
