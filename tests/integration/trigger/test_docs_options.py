@@ -71,6 +71,10 @@ async def test_every_line_about_options_pauses_and_single_firings_runs_and_does_
             "FIRING_STATE_CANCELLED",
         ]
 
+        [overlap] = blocks("Runs that overlap")
+        [changed] = await do(overlap, workflow_id)
+        assert changed["concurrency"] == {"key": "train-${input.job.job_name}", "on_conflict": "ON_CONFLICT_QUEUE"}
+
         [show] = blocks("A workflow that the runner refuses")
         assert (await do(show, workflow_id))[0]["workflow_id"] == workflow_id
 

@@ -361,7 +361,7 @@ def test_firings_equal_the_models_after_any_interleaving(trigger_dsn: str) -> No
         run_state_machine_as_test(
             lambda: Steps(world),  # type: ignore[arg-type]  # any factory will do
             settings=settings(
-                max_examples=int(os.environ.get("WAKEPOINT_MODEL_EXAMPLES", "40")),
+                max_examples=int(os.environ.get("WAKEPOINT_MODEL_EXAMPLES", "30")),
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
