@@ -355,6 +355,7 @@ def _span(units: float) -> dict[str, int]:
     return {"seconds": int(units * UNIT_SECONDS)}
 
 
+@pytest.mark.timeout(180)
 def test_firings_equal_the_models_after_any_interleaving(trigger_dsn: str) -> None:
     world = World(trigger_dsn)
     try:
