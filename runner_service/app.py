@@ -102,13 +102,13 @@ class Webhooks:
     tokens: WebhookTokens
     base_url: str
 
-    def webhook_of(self, run_id: str, node_id: str) -> Webhook:
+    def webhook_of(self, target: WebhookTarget) -> Webhook:
         """A node's webhook."""
-        return Webhook(WebhookTarget(run_id, node_id).webhook_id, self.url_of(run_id, node_id))
+        return Webhook(target.webhook_id, self.url_of(target))
 
-    def url_of(self, run_id: str, node_id: str) -> str:
+    def url_of(self, target: WebhookTarget) -> str:
         """The address that only those learn who may read the run."""
-        return f"{self.base_url}/hooks/{self.tokens.derive(WebhookTarget(run_id, node_id))}"
+        return f"{self.base_url}/hooks/{self.tokens.derive(target)}"
 
 
 def tokens_of(settings: Settings) -> WebhookTokens:
@@ -138,14 +138,16 @@ def _http_app(
     clock: Clock,
     rest: Transcoder | None = None,
 ) -> Starlette:
-    async def node_of(run_id: str, node_id: str) -> HookNode | None:
-        found = await find_hook_node(database, run_id, node_id)
+    async def node_of(target: WebhookTarget) -> HookNode | None:
+        found = await find_hook_node(database, target)
         if found is None:
             return None
         return HookNode(found.node_type, found.properties, found.workflow_id, found.finished)
 
-    async def deliver(run_id: str, node_id: str, event: TriggerEvent) -> WakeResult:
-        return await wake_up(database, hub, WakeUpRequest(node_id, event, run_id=run_id))
+    async def deliver(target: WebhookTarget, event: TriggerEvent) -> WakeResult:
+        experiment_id = target.experiment_id or None
+        request = WakeUpRequest(target.node_id, event, target.run_id, target.workflow_id, experiment_id)
+        return await wake_up(database, hub, request)
 
     return make_app(tokens=tokens, registry=registry, node_of=node_of, deliver=deliver, clock=clock, rest=rest)
 
@@ -174,7 +176,7 @@ def build_replica(
     registry: NodeRegistry,
     hub: Hub,
     trigger_service: TriggerService,
-    webhook_of: Callable[[str, str], Webhook],
+    webhook_of: Callable[[WebhookTarget], Webhook],
     background: Background,
 ) -> Replica:
     """Everything that runs besides answering calls."""

@@ -136,6 +136,7 @@ class SuspendedNode:
     health: WaitHealth
     topics: Sequence[str] = ()
     expire_time: datetime | None = None
+    webhook_scope: str | None = None
 
     @property
     def key(self) -> str:

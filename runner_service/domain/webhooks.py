@@ -22,12 +22,24 @@ _MAC_BYTES = hashlib.sha256().digest_size
 
 @dataclass(frozen=True, slots=True)
 class WebhookTarget:
-    """The node that a webhook wakes. Another `nonce` makes another token for the same node."""
+    """The node that a webhook wakes. Another `nonce` makes another token for the same node.
+
+    Of scope `workflow` it is the node of whichever run of the workflow is unfinished, and `run_id` is empty.
+    """
 
     run_id: str
     node_id: str
-    scope: Literal["run"] = "run"
+    scope: Literal["run", "workflow"] = "run"
     nonce: str = ""
+    workflow_id: str = ""
+    experiment_id: str = ""
+
+    @classmethod
+    def of(cls, run_id: str, workflow_id: str, experiment_id: str, node_id: str, scope: str) -> "WebhookTarget":
+        """The target of a node's webhook, given its run and the `scope` among its properties."""
+        if scope == "workflow":
+            return cls("", node_id, "workflow", workflow_id=workflow_id, experiment_id=experiment_id)
+        return cls(run_id, node_id)
 
     @property
     def webhook_id(self) -> str:
@@ -74,12 +86,14 @@ def _mac(key: bytes, named: bytes) -> bytes:
 def _encode(target: WebhookTarget) -> bytes:
     # JSON, because joined with a separator two different targets could read the same.
     named = [target.scope, target.run_id, target.node_id, target.nonce]
+    if target.scope == "workflow":
+        named += [target.workflow_id, target.experiment_id]
     return json.dumps(named, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _decode(named: bytes) -> WebhookTarget:
-    scope, run_id, node_id, nonce = json.loads(named)
-    return WebhookTarget(run_id, node_id, scope, nonce)
+    scope, run_id, node_id, nonce, *workflow = json.loads(named)
+    return WebhookTarget(run_id, node_id, scope, nonce, *workflow)
 
 
 def _as_text(content: bytes) -> str:

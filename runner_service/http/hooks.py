@@ -47,7 +47,7 @@ class Hooks:
 
     async def _find(self, request: Request) -> tuple[WebhookTarget, HookNode]:
         target = self.tokens.parse(request.path_params["token"])
-        node = None if target is None else await self.node_of(target.run_id, target.node_id)
+        node = None if target is None else await self.node_of(target)
         if target is None or node is None:
             # One answer for both: who guesses learns nothing.
             raise Refused(404, "NOT_FOUND", "there is no such webhook")
@@ -63,7 +63,7 @@ class Hooks:
         body = await read_body(request)
         check_signature(signature, secret_ref, self.secret_of, request.headers, body)
         event = event_of(request, content_of(request, body), self.clock.now())
-        return delivery_as_json(await self.deliver(target.run_id, target.node_id, event), event.event_id)
+        return delivery_as_json(await self.deliver(target, event), event.event_id)
 
     async def _approval(self, request: Request, target: WebhookTarget, node: HookNode) -> Response:
         _check_method(request, ["GET", "HEAD", "POST"])
@@ -76,7 +76,7 @@ class Hooks:
         _check_decision(content, approvers)
         sent = content.payload.get("event_id", "")
         event = event_of(request, content, self.clock.now(), sent if isinstance(sent, str) else "")
-        result = await self.deliver(target.run_id, target.node_id, event)
+        result = await self.deliver(target, event)
         if not _wants_html(request):
             return delivery_as_json(result, event.event_id)
         if result.disposition.success:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runner_service.domain.trigger_events import TriggerEvent
+from runner_service.domain.webhooks import WebhookTarget
 from runner_service.usecases.deliver_events import WakeResult
 
 
@@ -22,15 +23,15 @@ class HookNode:
 
 
 class Deliver(Protocol):
-    """Give an event to a run's node, as WakeUp does."""
+    """Give an event to the node that a webhook names, as WakeUp does."""
 
-    async def __call__(self, run_id: str, node_id: str, event: TriggerEvent) -> WakeResult: ...
+    async def __call__(self, target: WebhookTarget, event: TriggerEvent) -> WakeResult: ...
 
 
 class NodeOf(Protocol):
-    """Find a run's node; None where there is no such run or node."""
+    """Find the node that a webhook names; None where there is no such run or node."""
 
-    async def __call__(self, run_id: str, node_id: str) -> HookNode | None: ...
+    async def __call__(self, target: WebhookTarget) -> HookNode | None: ...
 
 
 class SecretOf(Protocol):

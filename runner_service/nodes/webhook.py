@@ -1,6 +1,6 @@
 from typing import Any, Literal, Self
 
-from pydantic import PrivateAttr, field_validator, model_validator
+from pydantic import PrivateAttr, model_validator
 
 from wakepoint.nodes import Context, TriggerNode, fixed_field
 
@@ -23,20 +23,15 @@ class Webhook(TriggerNode):
     methods: list[Method] = fixed_field(default_factory=_post_only, min_length=1)
     """The HTTP methods that are taken; others are answered with 405."""
     scope: Literal["run", "workflow"] = fixed_field(default="run")
-    """`run`: each run has a URL of its own."""
+    """`run`: each run has a URL of its own. `workflow`: one URL that stays; it wakes the workflow's one unfinished run, and
+    answers 409 while there are several.
+    """
     signature: Literal["none", "secret", "standard", "github"] = fixed_field(default="none")
     """How a sender proves itself: by the header `Wakepoint-Secret`, a Standard Webhooks signature, or GitHub's."""
     secret_ref: str = fixed_field(default="", pattern="^[A-Za-z0-9_]*$", max_length=100)
     """Which secret: `NAME` is read from the runner's environment variable `RUNNER_SECRET_NAME`."""
 
     _webhook_id: str = PrivateAttr(default="")
-
-    @field_validator("scope")
-    @classmethod
-    def _only_runs(cls, scope: str) -> str:
-        if scope != "run":
-            raise ValueError(f"{scope!r} is not available yet")
-        return scope
 
     @model_validator(mode="after")
     def _secret_fits_signature(self) -> Self:

@@ -34,7 +34,11 @@ select w.run_id, r.workflow_id, r.experiment_id, w.node_id, w.node_type, w.reaso
         where i.run_id = w.run_id and i.node_id = w.node_id and i.state = 'PENDING') as pending_events,
        runner.health_of(w, runner.as_of()) as health, w.expire_time,
        array(select t.topic from runner.topic_waits t
-             where t.run_id = w.run_id and t.node_id = w.node_id order by t.topic) as topics
+             where t.run_id = w.run_id and t.node_id = w.node_id order by t.topic) as topics,
+       case when w.node_type = 'Webhook' then (
+           select n.value -> 'properties' ->> 'scope'
+           from runner.graphs g cross join lateral jsonb_array_elements(g.graph -> 'nodes') as n
+           where g.graph_hash = r.graph_hash and n.value ->> 'id' = w.node_id) end as webhook_scope
 from runner.waits w
 join runner.runs r on r.run_id = w.run_id
 where ($1::text is null or r.experiment_id = $1)
@@ -67,7 +71,11 @@ select w.run_id, r.workflow_id, r.experiment_id, w.node_id, w.node_type, w.reaso
         where i.run_id = w.run_id and i.node_id = w.node_id and i.state = 'PENDING') as pending_events,
        runner.health_of(w, runner.as_of()) as health, w.expire_time,
        array(select t.topic from runner.topic_waits t
-             where t.run_id = w.run_id and t.node_id = w.node_id order by t.topic) as topics
+             where t.run_id = w.run_id and t.node_id = w.node_id order by t.topic) as topics,
+       case when w.node_type = 'Webhook' then (
+           select n.value -> 'properties' ->> 'scope'
+           from runner.graphs g cross join lateral jsonb_array_elements(g.graph -> 'nodes') as n
+           where g.graph_hash = r.graph_hash and n.value ->> 'id' = w.node_id) end as webhook_scope
 from runner.waits w
 join runner.runs r on r.run_id = w.run_id
 where w.run_id = $1 and w.node_id = $2;

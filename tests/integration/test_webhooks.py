@@ -155,3 +155,24 @@ async def test_a_body_whose_event_is_too_large_is_told_so(runner: Runner, hooks:
     run_id = await runner.start(chain(node("hook", "Webhook"), node("o", "Output")))
     answer = await hooks.post(run_id, "hook", "x" * (2**20 - 100))
     assert (answer.status_code, answer.json()["disposition"]) == (413, "TOO_LARGE")
+
+
+async def test_a_workflows_own_address_wakes_its_one_unfinished_run(hooks: Hooks) -> None:
+    runner, graph = hooks.runner, chain(node("in", "Webhook", scope="workflow"), node("o", "Output"))
+    token = TOKENS.derive(WebhookTarget.of("", "w1", "e1", "in", "workflow"))
+    assert (await hooks.client.post(f"/hooks/{token}", json={})).status_code == 404
+    for number in (1, 2):
+        run_id = await runner.start(graph)
+        answer = await hooks.client.post(f"/hooks/{token}", json={"number": number})
+        assert answer.status_code == 202
+        run = await runner.until(run_id, RunState.COMPLETED)
+        assert run.outputs is not None
+        assert run.outputs["o"]["payload"] == {"number": number}
+
+
+async def test_a_workflows_own_address_chooses_between_no_two_runs(hooks: Hooks) -> None:
+    runner, graph = hooks.runner, chain(node("in", "Webhook", scope="workflow"), node("o", "Output"))
+    for _ in range(2):
+        await runner.start(graph)
+    token = TOKENS.derive(WebhookTarget.of("", "w1", "e1", "in", "workflow"))
+    assert (await hooks.client.post(f"/hooks/{token}", json={})).status_code == 409

@@ -165,7 +165,7 @@ async def runner_on(
         registry,
         hub,
         trigger,
-        lambda run_id, node_id: Webhook(f"{run_id}.{node_id}", f"http://localhost/hooks/{run_id}.{node_id}"),
+        lambda target: Webhook(target.webhook_id, f"http://localhost/hooks/{target.webhook_id}"),
         Background(),
     )
     runner = Runner(database, registry, hub, replica, trigger)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from runner_service.domain.runs import SuspendedNode, WaitHealth
+from runner_service.domain.webhooks import WebhookTarget
 from runner_service.rpc.convert.requests import faults_in, read_or
 from runner_service.rpc.convert.runs import struct_or_none, time_or_none
 from runner_service.storage.waits import SuspendedFilter
@@ -13,8 +14,8 @@ from wakepoint.chassis.protojson import duration_to_timedelta
 from wakepoint.runner.v1 import runner_pb2 as messages
 from wakepoint.runner.v1 import runner_service_pb2 as calls
 
-WebhookUrl = Callable[[str, str], str]
-"""The address at which a node of a run takes requests, by run id and node id."""
+WebhookUrl = Callable[[WebhookTarget], str]
+"""The address at which a node takes requests."""
 
 WITH_WEBHOOK = frozenset({"Webhook", "Approval"})
 
@@ -63,7 +64,9 @@ def suspended_to_message(node: SuspendedNode, webhook_url: WebhookUrl) -> messag
     """A waiting node; the address at which it takes requests is made for the answer, and stored nowhere."""
     metadata = dict(node.metadata)
     if node.node_type in WITH_WEBHOOK:
-        metadata["webhook_url"] = webhook_url(node.run_id, node.node_id)
+        scope = node.webhook_scope or "run"
+        target = WebhookTarget.of(node.run_id, node.workflow_id, node.experiment_id, node.node_id, scope)
+        metadata["webhook_url"] = webhook_url(target)
     return messages.SuspendedNode(
         key=node.key,
         run_id=node.run_id,

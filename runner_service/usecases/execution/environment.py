@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from runner_service.domain.graph import Graph, GraphNode
 from runner_service.domain.node_types import NodeTypes
 from runner_service.domain.plan import GraphPlan
+from runner_service.domain.webhooks import WebhookTarget
 from runner_service.usecases.signals import Signals
 from wakepoint.chassis.clock import Clock
 from wakepoint.chassis.database import Database
@@ -48,7 +49,7 @@ class Environment:
     signals: Signals
     hot_waits: HotWaits
     holds_lease: Callable[[], bool]
-    webhook_of: Callable[[str, str], Webhook]
+    webhook_of: Callable[[WebhookTarget], Webhook]
     plan_of: Callable[[bytes, Graph], GraphPlan]
     host: str
     max_output_bytes: int = 1024 * 1024

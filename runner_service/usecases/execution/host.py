@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 from runner_service.domain.history import EventType, Line
 from runner_service.domain.runs import Disposition, InboxEvent
 from runner_service.domain.trigger_events import MAX_EVENT_BYTES, Address, TriggerEvent, faults_of, size_of
+from runner_service.domain.webhooks import WebhookTarget
 from runner_service.storage.steps import NewJob
 from runner_service.usecases.deliver_events import Wake, deliver_events
 from runner_service.usecases.execution.environment import Environment
@@ -108,7 +109,10 @@ class NodeHost:
             raise NodeError(f"the event was not accepted: {result.disposition}")
 
     def webhook(self) -> Webhook:
-        return self.environment.webhook_of(self.run.run_id, self.frame.graph_node.id)
+        node, run = self.frame.graph_node, self.run
+        scope = node.properties.get("scope", "run")
+        target = WebhookTarget.of(run.run_id, run.workflow_id, run.experiment_id, node.id, scope)
+        return self.environment.webhook_of(target)
 
     def record(self, event_type: str, payload: Mapping[str, Any]) -> None:
         # By way of the mailbox: the holder may be in the middle of committing a step.

@@ -56,14 +56,14 @@ class Service:
         self.nodes[node_id] = HookNode(node_type, properties or {}, "w<1>", finished)
         return f"/hooks/{TOKENS.derive(WebhookTarget('run-1', node_id))}"
 
-    async def node_of(self, run_id: str, node_id: str) -> HookNode | None:
-        return self.nodes.get(node_id)
+    async def node_of(self, target: WebhookTarget) -> HookNode | None:
+        return self.nodes.get(target.node_id)
 
-    async def deliver(self, run_id: str, node_id: str, event: TriggerEvent) -> WakeResult:
+    async def deliver(self, target: WebhookTarget, event: TriggerEvent) -> WakeResult:
         if self.error is not None:
             raise self.error
-        self.events.append((run_id, node_id, event))
-        return WakeResult(self.disposition, run_id, message="explained")
+        self.events.append((target.run_id, target.node_id, event))
+        return WakeResult(self.disposition, target.run_id, message="explained")
 
     @property
     def event(self) -> TriggerEvent:

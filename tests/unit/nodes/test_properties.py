@@ -93,7 +93,7 @@ def test_every_fault_is_named_at_once(registry: NodeRegistry) -> None:
         ("Constant", {"value": 1, "id": "x"}, "id"),
         ("Webhook", {"methods": []}, "methods"),
         ("Webhook", {"methods": ["POST", "post"]}, "methods[1]"),
-        ("Webhook", {"scope": "workflow"}, "scope"),
+        ("Webhook", {"scope": "experiment"}, "scope"),
         ("Webhook", {"signature": "github"}, ""),
         ("Webhook", {"secret_ref": "X"}, ""),
         ("Webhook", {"signature": "secret", "secret_ref": "${input.name}"}, "secret_ref"),

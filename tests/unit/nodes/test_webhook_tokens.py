@@ -31,9 +31,12 @@ def test_neighbouring_targets_have_tokens_and_ids_of_their_own() -> None:
         WebhookTarget('a","b', "c"),
         WebhookTarget("a", 'b","c'),
         WebhookTarget("ab", "c", nonce="1"),
+        WebhookTarget.of("r", "w", "e", "c", "workflow"),
+        WebhookTarget.of("r", "w", "f", "c", "workflow"),
     ]
     assert len({tokens.derive(target) for target in targets}) == len(targets)
     assert len({target.webhook_id for target in targets}) == len(targets)
+    assert [tokens.parse(tokens.derive(target)) for target in targets] == targets
 
 
 def test_no_changed_token_is_genuine() -> None:

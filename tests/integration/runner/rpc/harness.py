@@ -67,7 +67,7 @@ async def serving(
         registry=registry,
         log_watch=log_watch,
         clock=clock,
-        webhook_url=lambda run_id, node_id: f"http://runner.test/hooks/{run_id}.{node_id}",
+        webhook_url=lambda target: f"http://runner.test/hooks/{target.run_id}.{target.node_id}",
     )
     server = grpc.aio.server(interceptors=[ServerInterceptor(Metrics())])
     register(servicer, server)

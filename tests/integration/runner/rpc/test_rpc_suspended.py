@@ -174,8 +174,6 @@ async def test_pending_events_are_counted(service: Service, runner_db: Database)
             {"workflow_id", "node_type", "page_size"},
         ),
         (calls.ListSuspendedRequest(health=messages.WaitHealth.ValueType(99)), {"health"}),
-        (calls.ListSuspendedRequest(health=messages.WAIT_HEALTH_STALE), {"health"}),
-        (calls.ListSuspendedRequest(health=messages.WAIT_HEALTH_FAILING), {"health"}),
         (calls.ListSuspendedRequest(min_idle=Duration(seconds=-1)), {"min_idle"}),
         (calls.ListSuspendedRequest(min_idle=Duration(seconds=10**13)), {"min_idle"}),
     ],
