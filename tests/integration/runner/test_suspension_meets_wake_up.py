@@ -126,3 +126,26 @@ async def test_a_whole_run_is_woken_in_the_middle_of_being_suspended(
         assert (await waking).disposition in (Disposition.DELIVERED, Disposition.BUFFERED)
         await runner.until(run_id, RunState.COMPLETED)
         assert await runner.events(run_id) == {"e1": ("CONSUMED", None)}
+
+
+async def test_an_event_that_meets_the_closing_of_its_node_is_dead_lettered_with_it(
+    replica: Replicas, manual_clock: ManualClock
+) -> None:
+    graph = {"nodes": [node("m", "Manual"), node("other", "Manual")], "edges": []}
+    async with replica(clock=manual_clock) as holder, replica(claiming=False) as elsewhere:
+        run_id = await holder.start(graph)
+        await holder.until_hot(run_id, "m", "other")
+        await elsewhere.wake(run_id, "m", None, "e1")
+        async with holder.database.transaction() as half_done:
+            await deliver(half_done, [wake(run_id, "e2")])
+            holder.hub.inbox_changed([run_id])  # it reads e1, is done with its only event, and wants to say so
+            await somebody_waits(holder.database)
+
+        async def settled() -> bool:
+            return (await holder.events(run_id))["e2"][0] == "DEAD_LETTERED"
+
+        await eventually(settled)
+        run = (await holder.get(run_id)).run
+        assert (run.state, (await holder.events(run_id))["e1"][0]) == (RunState.RUNNING, "CONSUMED")
+        await holder.wake(run_id, "other")
+        await holder.until(run_id, RunState.COMPLETED)
