@@ -14,8 +14,10 @@ from wakepoint.chassis.database import Connection, Database
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """An event for a node. `line` is what the log says of it, if it is not just an event that was received. `in_time`: it
-    was promised before its `expire_time`; if that has passed since, it expires in the inbox, where that is told.
+    """An event for a node. `line` is what the log says of it, if it is not just an event that was received.
+
+    `in_time`: it was promised before its `expire_time`; if that has passed since, it expires in the inbox, where that is
+    told.
     """
 
     address: Address

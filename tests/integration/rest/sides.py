@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from runner_service.domain.trigger_events import TriggerEvent
-from runner_service.domain.webhooks import WebhookTokens
+from runner_service.domain.webhooks import WebhookTarget, WebhookTokens
 from runner_service.http.app import make_app
 from runner_service.http.rest import make_rest as runner_rest
 from runner_service.nodes.registry import NodeRegistry
@@ -134,10 +134,10 @@ async def runner_sides(database: Database, registry: NodeRegistry) -> AsyncItera
 
 
 def _app_around(rest: Any, registry: NodeRegistry) -> Any:
-    async def no_node(run_id: str, node_id: str) -> None:
+    async def no_node(target: WebhookTarget) -> None:
         return None
 
-    async def nothing(run_id: str, node_id: str, event: TriggerEvent) -> NoReturn:
+    async def nothing(target: WebhookTarget, event: TriggerEvent) -> NoReturn:
         raise AssertionError("no webhook is called here")
 
     return make_app(
