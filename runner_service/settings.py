@@ -44,7 +44,7 @@ class Settings(ServiceSettings):
         default=200, ge=1, description="of an endless run, until its log is replaced by a snapshot"
     )
     finished_runs_kept_days: float = Field(
-        default=90.0, ge=30, le=36_500, description="after their end; then they are removed with all that belongs to them"
+        default=90.0, ge=30, le=36_500, description="after their end; then they are removed with all of theirs"
     )
     archive_dir: Path | None = Field(default=None, description="where removed runs are kept as files of JSON lines")
     settled_events_kept_days: float = Field(

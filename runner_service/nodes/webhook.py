@@ -23,8 +23,8 @@ class Webhook(TriggerNode):
     methods: list[Method] = fixed_field(default_factory=_post_only, min_length=1)
     """The HTTP methods that are taken; others are answered with 405."""
     scope: Literal["run", "workflow"] = fixed_field(default="run")
-    """`run`: each run has a URL of its own. `workflow`: one URL that stays; it wakes the workflow's one unfinished run, and
-    answers 409 while there are several.
+    """`run`: each run has a URL of its own. `workflow`: one URL that stays; it wakes the workflow's one unfinished run,
+    and answers 409 while there are several.
     """
     signature: Literal["none", "secret", "standard", "github"] = fixed_field(default="none")
     """How a sender proves itself: by the header `Wakepoint-Secret`, a Standard Webhooks signature, or GitHub's."""

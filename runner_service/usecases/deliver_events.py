@@ -16,8 +16,8 @@ from wakepoint.chassis.database import Connection, Database
 class Wake:
     """An event for a node. `line` is what the log says of it, if it is not just an event that was received.
 
-    `in_time`: it was promised before its `expire_time`; if that has passed since, it expires in the inbox, where that is
-    told.
+    `in_time`: it was promised before its `expire_time`; if that has passed since, it expires in the inbox, where one
+    can see it.
     """
 
     address: Address

@@ -389,7 +389,7 @@ async def test_a_frozen_process_loses_its_transaction_and_with_it_the_row_locks(
 
 
 async def _waits(watcher: Connection) -> bool:
-    return bool(await lock_waiters(watcher))  # type: ignore[arg-type]
+    return bool(await lock_waiters(watcher))
 
 
 async def test_behind_a_pooler_nothing_is_prepared_and_nothing_odd_is_asked_for(empty_dsn: str) -> None:
