@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -126,7 +127,11 @@ class Database:
         connection = await self._acquire()
         try:
             yield connection
+        except asyncio.CancelledError:
+            driver.interrupt(connection)
+            raise
         except Exception as error:
+            driver.interrupt(connection)
             ours = driver.translate(error, connection)
             if ours is None:
                 raise
@@ -160,5 +165,7 @@ async def _commit(transaction: asyncpg.transaction.Transaction, connection: asyn
         raise
 
 
-async def _keep_session(_: asyncpg.Connection) -> None:
+async def _keep_session(connection: asyncpg.Connection) -> None:
     """Takes the place of asyncpg's reset query; a transaction left open is rolled back by the driver before this."""
+    if isinstance(connection, driver.CheckedConnection):
+        await connection.settle()

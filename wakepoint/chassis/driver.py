@@ -65,12 +65,32 @@ class CheckedConnection(asyncpg.Connection):
     It answers so when a statement had failed and its error was swallowed in the block: everything written is gone.
     """
 
+    interrupted = False
+
+    async def settle(self) -> None:
+        """After an interruption: end what may be under way on the server without the driver's knowing it.
+
+        The driver prepares a statement and executes it in two messages, and only the second ends the transaction that
+        Postgres began for both. Whoever is cancelled in between would leave it open, with its locks, for as long as
+        nobody uses the connection.
+        """
+        if self.interrupted:
+            self.interrupted = False
+            await super().execute("")
+
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
         """As asyncpg's, which ignores the answer to a COMMIT."""
         status = await super().execute(query, *args, timeout=timeout)
         if status == "ROLLBACK" and query.startswith("COMMIT"):
             raise asyncpg.InFailedSQLTransactionError("nothing was committed: an error in the block was swallowed")
         return status
+
+
+def interrupt(connection: AnyConnection) -> None:
+    """Note that a statement did not come to its end; the connection settles before somebody else gets it."""
+    bare = getattr(connection, "_con", connection)  # the pool's proxy has it, or None once it is given back
+    if isinstance(bare, CheckedConnection):
+        bare.interrupted = True
 
 
 async def prepare_connection(connection: asyncpg.Connection) -> None:
