@@ -4,12 +4,17 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.postgres import Postgres, database_of, run_apart
 from tests.support.server import embedded_server
 from wakepoint.chassis.clock import ManualClock
 from wakepoint.chassis.database import Database
 from wakepoint.chassis.migrations import migrate
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("wakepoint", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wakepoint")
 
 
 @pytest.fixture(scope="session")

@@ -32,11 +32,6 @@ class StuckEntry:
     age: timedelta
 
 
-async def begin_snapshot(connection: Connection) -> None:
-    """Let this transaction, of which it is the first statement, see one moment and change nothing."""
-    await connection.execute(QUERIES["begin_snapshot"])
-
-
 async def read_evidence(
     connection: Connection,
     *,

@@ -1,7 +1,3 @@
--- name: begin_snapshot
--- The first statement of a transaction: all that follows sees one moment, locks nothing and can change nothing.
-set transaction isolation level repeatable read, read only;
-
 -- name: next_runs
 -- In the order of their ids, as many as have $4 lines together, and always one.
 with page as (

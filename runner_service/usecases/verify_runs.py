@@ -39,8 +39,7 @@ async def verify_runs(database: Database, verification: Verification) -> AsyncGe
     """
     after: str | None = None
     while True:
-        async with database.transaction() as connection:
-            await audit.begin_snapshot(connection)
+        async with database.snapshot() as connection:
             batch = await audit.read_evidence(
                 connection,
                 after=after,
@@ -59,8 +58,7 @@ async def verify_runs(database: Database, verification: Verification) -> AsyncGe
 
 
 async def _about_the_rest(database: Database, patience: timedelta) -> list[Finding]:
-    async with database.transaction() as connection:
-        await audit.begin_snapshot(connection)
+    async with database.snapshot() as connection:
         stuck = await audit.stuck_outbox(connection, patience, MAX_SHOWN_ENTRIES)
         strays = await audit.rows_without_runs(connection, MAX_SHOWN_ENTRIES)
     return [

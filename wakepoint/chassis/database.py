@@ -78,17 +78,20 @@ class Database:
         refuses), ResourceExhausted; CommitUnknown when nobody can say whether it was committed. Errors of constraints
         (SQLSTATE class 23) and of wrong SQL stay asyncpg's.
         """
-        async with self._acquired() as connection:
-            transaction = connection.transaction(isolation="read_committed")
-            await transaction.start()
-            try:
-                yield connection
-            except BaseException:
-                # A connection that is gone has rolled back already; the first error is the one to tell.
-                with suppress(Exception):
-                    await transaction.rollback()
-                raise
-            await _commit(transaction, connection)
+        async with (
+            self._acquired() as connection,
+            _committed(connection, connection.transaction(isolation="read_committed")),
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A transaction whose statements all see one moment; it can change nothing. Errors as in `transaction`."""
+        async with (
+            self._acquired() as connection,
+            _committed(connection, connection.transaction(isolation="repeatable_read", readonly=True)),
+        ):
+            yield connection
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -151,6 +154,21 @@ class Database:
             if ours is None:
                 raise
             raise ours from error
+
+
+@asynccontextmanager
+async def _committed(
+    connection: asyncpg.pool.PoolConnectionProxy, transaction: asyncpg.transaction.Transaction
+) -> AsyncIterator[None]:
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        # A connection that is gone has rolled back already; the first error is the one to tell.
+        with suppress(Exception):
+            await transaction.rollback()
+        raise
+    await _commit(transaction, connection)
 
 
 async def _commit(transaction: asyncpg.transaction.Transaction, connection: asyncpg.pool.PoolConnectionProxy) -> None:
