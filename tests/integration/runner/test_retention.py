@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.integration.runner.conftest import Replicas
 from tests.support.conditions import eventually
 from tests.support.db_clock import set_clock_offset
 from tests.support.runner import Runner, chain, node
+from tests.support.runner_process import runner_process
 from wakepoint.chassis.errors import Unavailable
 from wakepoint.chassis.ids import new_id
 
@@ -205,3 +207,27 @@ async def test_replicas_that_are_long_dead_are_forgotten(replica: Replicas) -> N
         await retain(alive.database, AGES, no_pause)
         left = [str(row["replica_id"]) for row in await alive.rows("select replica_id from runner.replicas")]
         assert left == [alive.replica_id]
+
+
+async def test_a_replica_killed_between_archiving_and_removing_loses_nothing(
+    replica: Replicas, runner_dsn: str, tmp_path: Path
+) -> None:
+    nodes, folder = tmp_path / "nodes.py", tmp_path / "archive"
+    nodes.write_text("")
+    async with replica(claiming=False) as outside:
+        run_id = await outside.start(WAITING)
+        await cancel_run(outside.database, outside.hub, run_id, "enough", None)
+        await later(outside, 91)
+        options = {"archive_dir": str(folder), "retention_seconds": 1}
+        async with runner_process(runner_dsn, tmp_path, nodes, "runner.retention.archived", **options) as process:
+            assert await process.died() == -signal.SIGKILL
+        assert await kept(outside) == {run_id}
+        await eventually(partial(removed, outside, Archive(folder)))
+    archived = [json.loads(path.read_text())["run"]["run_id"] for path in folder.glob("runs-*.jsonl")]
+    assert archived == [run_id, run_id]
+
+
+async def removed(runner: Runner, archive: Archive) -> bool:
+    # The dead process's locks go with its connection, a moment after it.
+    await retain(runner.database, AGES, no_pause, archive.keep)
+    return await kept(runner) == set()
