@@ -7,18 +7,15 @@ from enum import Enum, auto
 from typing import Any, assert_never
 
 from runner_service.domain.history import Line, node_cancelled, run_completed, run_failed, run_queued, run_suspended
-from runner_service.domain.projection import NodeRecord, NodeState, RunState
+from runner_service.domain.projection import NodeState, RunState
 from runner_service.domain.runs import RUN_STATE
-from runner_service.domain.scheduling import following, open_places, run_outputs
-from runner_service.storage import inbox as inbox_storage
+from runner_service.domain.scheduling import run_outputs
 from runner_service.storage.steps import OutboxEntry
 from runner_service.usecases.claim_runs import LoadedRun
-from runner_service.usecases.commit_step import Committed, commit_step, last_inbox_seq
 from runner_service.usecases.execution import passages
+from runner_service.usecases.execution.committing import Committer, LeaseLost
 from runner_service.usecases.execution.environment import Environment
 from runner_service.usecases.execution.expiries import settle_expiries
-from runner_service.usecases.execution.forgetting import Forgetting
-from runner_service.usecases.execution.frames import Frame
 from runner_service.usecases.execution.held import HeldRun
 from runner_service.usecases.execution.inbox import LocalInbox
 from runner_service.usecases.execution.messages import (
@@ -33,7 +30,7 @@ from runner_service.usecases.execution.messages import (
     Returned,
     Waits,
 )
-from wakepoint.nodes import Node
+from runner_service.usecases.execution.recovering import recover, try_again
 
 # How often the loop is left to others before it is concluded that no node is about to finish: quick nodes then share
 # one commit, and slow ones are known to be under way.
@@ -52,10 +49,6 @@ class Ended(Enum):
     LOST = auto()
 
 
-class LeaseLost(Exception):
-    """The run is no longer this replica's; whatever was not committed is void."""
-
-
 class Execution:
     """Drives one held run. `tell` may be called at any time; `run` returns when the run leaves this replica."""
 
@@ -65,10 +58,7 @@ class Execution:
         self._held = HeldRun(environment, loaded.claimed, plan, loaded.projection, inbox)
         self._hot_before = {wait.node_id for wait in loaded.waits if not wait.suspended}
         self._environment = environment
-        self._forgetting = Forgetting(self._held)
-        self._step = 0
-        self._committed_busy = True  # since the claim: who dies before the first commit may have died of this run
-        self._committed_closed = len(self._held.closed)
+        self._committer = Committer(self._held)
         self._handing_back = False
 
     @property
@@ -92,7 +82,7 @@ class Execution:
     async def run(self) -> Ended:
         """Go on with the run until it is finished, suspended, handed back or lost."""
         try:
-            await self._recover()
+            await recover(self._held, self._hot_before)
             while True:
                 if await self._hear():
                     await self._end_long_step()
@@ -103,39 +93,6 @@ class Execution:
             return Ended.LOST
         finally:
             await self._close()
-
-    async def _recover(self) -> None:
-        """Pick up what an earlier holder left: nodes that ran or waited in memory begin again, events wake their
-        nodes.
-        """
-        held = self._held
-        for node_id, activation, record in list(held.projection.records()):
-            if record.state is NodeState.SCHEDULED and record.failures:
-                self._wait_again(node_id, activation, record)
-            elif record.state is NodeState.SCHEDULED:
-                await self._try_again(node_id, activation, record.attempt + 1)
-            elif record.state is NodeState.RUNNING:
-                waited = node_id in self._hot_before and not held.inbox.has(node_id)
-                await self._try_again(node_id, activation, record.attempt + (not waited))
-        await passages.advance(held, list(open_places(held.plan, held.projection)))
-        passages.hand_out(held)
-
-    def _wait_again(self, node_id: str, activation: str, record: NodeRecord) -> None:
-        """A back-off that was cut short begins anew: what failed is not tried sooner for its replica's end."""
-        graph_node = self._held.plan.nodes[node_id]
-        node_class = self._environment.node_class(graph_node) or Node
-        frame = Frame(graph_node, node_class, activation, record.attempt, record.failures)
-        passages.retry_later(self._held, frame, passages.backoff_seconds(graph_node.retry, record.failures))
-
-    async def _try_again(self, node_id: str, activation: str, attempt: int) -> None:
-        """Another attempt at a passage, which resumes once more if it began so and its event is still there."""
-        held = self._held
-        record = held.projection.nodes[node_id][activation]
-        if record.resumed and held.inbox.has(node_id):
-            passages.resume(held, node_id, activation, attempt)
-            return
-        if await passages.begin(held, node_id, activation, max(attempt, 1), record.failures):
-            await passages.advance(held, following(held.plan, held.projection, node_id, activation))
 
     async def _hear(self) -> bool:
         """Handle what is in the mailbox, and start what it led to. False: nothing is about to happen."""
@@ -161,7 +118,7 @@ class Execution:
         if not self._environment.holds_lease():
             raise LeaseLost
         if any(not frame.node_class.repeatable for frame in held.to_launch):
-            while not await self._commit(RunState.RUNNING, busy=True):
+            while not await self._committer.commit(RunState.RUNNING, busy=True):
                 passages.hand_out(held)
         for frame in held.to_launch:
             passages.launch(held, frame)
@@ -183,9 +140,9 @@ class Execution:
                 frame = held.frames.get(node_id)
                 if frame is not None and held.failure is None:
                     del held.frames[node_id]
-                    await self._try_again(node_id, frame.activation, frame.attempt + 1)
+                    await try_again(held, node_id, frame.activation, frame.attempt + 1)
             case InboxChanged():
-                await self._refresh_inbox()
+                await self._committer.refresh_inbox()
                 passages.hand_out(held)
             case Drain():
                 held.draining = True
@@ -217,16 +174,16 @@ class Execution:
         held = self._held
         if len(held.draft.lines) < LONG_STEP or held.failure is not None:
             return
-        if not await self._commit(RunState.RUNNING, busy=self._busy()):
+        if not await self._committer.commit(RunState.RUNNING, busy=self._busy()):
             passages.hand_out(held)
-        await self._forgetting.compact_when_due()
+        await self._committer.compact_when_due()
 
     async def _when_quiet(self) -> Ended | None:
         """Nothing is about to happen: end the step, or the run, or wait for the next message."""
         held = self._held
         if held.failure is not None:
             return await self._fail()
-        await self._forgetting.compact_when_due()
+        await self._committer.compact_when_due()
         under_way = any(frame.task is not None for frame in held.frames.values())
         if self._handing_back or (held.draining and not under_way and (held.unstarted or held.frames)):
             return await self._end(RunState.QUEUED, [run_queued("handed back by a stopping replica")])
@@ -234,8 +191,8 @@ class Execution:
             if held.projection.suspended_nodes():
                 return await self._end(RunState.SUSPENDED, [run_suspended(held.projection.suspended_nodes())])
             return await self._complete()
-        if not held.draft.empty or self._busy() != self._committed_busy:
-            if not await self._commit(RunState.RUNNING, busy=self._busy()):
+        if not held.draft.empty or self._busy() != self._committer.busy:
+            if not await self._committer.commit(RunState.RUNNING, busy=self._busy()):
                 passages.hand_out(held)
             return None
         await self._handle(await held.mailbox.get())
@@ -273,7 +230,7 @@ class Execution:
             payload |= {"attempt": held.projection.attempt, "error": (error or {}).get("message", "")}
             held.draft.outbox = [entry for entry in held.draft.outbox if entry.kind != RUN_STATE]
             held.draft.outbox.append(OutboxEntry(RUN_STATE, payload))
-        if not await self._commit(state, busy=False, ending=lines, outputs=outputs, error=error):
+        if not await self._committer.commit(state, busy=False, ending=lines, outputs=outputs, error=error):
             passages.hand_out(held)
             return None
         if state is RunState.QUEUED:
@@ -283,75 +240,6 @@ class Execution:
             return Ended.SUSPENDED
         self._environment.signals.run_ended()
         return Ended.FINISHED
-
-    async def _commit(
-        self,
-        state: RunState,
-        *,
-        busy: bool,
-        ending: Sequence[Line] = (),
-        outputs: Mapping[str, Any] | None = None,
-        error: Mapping[str, Any] | None = None,
-    ) -> bool:
-        """Commit the draft. False: nothing was written, and the inbox has been read again. Raises LeaseLost."""
-        held = self._held
-        # What changes for those who send events must not miss one: that a node waits, that it is closed, that the run
-        # rests.
-        closing = len(held.closed) > self._committed_closed
-        step = held.draft.as_step(
-            held.claimed,
-            self._step,
-            state=state,
-            guarded=bool(held.draft.waits) or closing or bool(ending),
-            seen=held.inbox.seen,
-            busy=busy,
-            closed_nodes=held.closed,
-            ending=ending,
-            outputs=outputs,
-            error=error,
-        )
-        committed = await commit_step(
-            self._environment.database, self._environment.clock, step, self._environment.holds_lease
-        )
-        match committed:
-            case Committed.YES:
-                self._step += 1
-                self._committed_busy = busy
-                self._committed_closed = len(held.closed)
-                self._announce()
-                held.draft.clear()
-                self._forgetting.forget_what_is_over()
-                return True
-            case Committed.INBOX_MOVED:
-                await self._refresh_inbox()
-                return False
-            case Committed.LOST:
-                raise LeaseLost
-            case other:
-                assert_never(other)
-
-    def _announce(self) -> None:
-        draft, signals = self._held.draft, self._environment.signals
-        signals.log_grew(self._held.run_id)
-        if draft.jobs:
-            signals.jobs_changed()
-        if draft.outbox:
-            signals.outbox_grew()
-        if draft.listening:
-            signals.fan_out_grew()
-        if any(wait.wake_time is not None for wait in draft.waits.values()):
-            signals.timers_changed()
-
-    async def _refresh_inbox(self) -> None:
-        held = self._held
-        database = self._environment.database
-        # The number first: whatever is read after it has at least that much in it.
-        last = await last_inbox_seq(database, held.run_id)
-        async with database.connection() as connection:
-            newer = await inbox_storage.read_pending(connection, [held.run_id], after=held.inbox.seen)
-        held.inbox.extend(newer.get(held.run_id, []), last)
-        for node_id in held.closed:
-            passages.close(held, node_id)
 
     def _busy(self) -> bool:
         return any(frame.executing for frame in self._held.frames.values())
