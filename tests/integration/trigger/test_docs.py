@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.integration.trigger.peer import Peer
 from tests.integration.trigger.process import running
@@ -18,6 +19,15 @@ def blocks() -> list[str]:
     # What stands behind this heading is run by test_docs_options.py and test_docs_jobs.py.
     text, _, _ = PAGE.read_text().partition("## Waiting, folding and limiting")
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+
+
+def answers(text: str) -> list[Any]:
+    """Several JSON values, one after another."""
+    found, place, decoder = [], 0, json.JSONDecoder()
+    while place < len(text.rstrip()):
+        value, place = decoder.raw_decode(text, place + len(text[place:]) - len(text[place:].lstrip()))
+        found.append(value)
+    return found
 
 
 async def run(script: str, workflow_id: str) -> str:
@@ -45,17 +55,20 @@ async def test_every_line_of_the_page_on_triggers_runs_and_answers_what_it_says(
             there = block.replace("127.0.0.1:50051", addresses["grpc"]).replace("127.0.0.1:8081", addresses["http"])
             return await run(there, workflow_id)
 
-        create, blueprints, report, dry_run, change, firings, delete = blocks()
+        create, blueprints, report, dry_run, change, firings, delete, delete_over_rest = blocks()
         workflow_id = json.loads(await do(create))["workflow"]["workflow_id"]
         assert json.loads(await do(create))["workflow"]["workflow_id"] == workflow_id
         assert (await do(blueprints)).count("On Training Completed") == 2
-        accepted = json.loads(await do(report))
+        accepted, repeated = answers(await do(report))
         assert (accepted["disposition"], len(accepted["firings"])) == ("REPORT_DISPOSITION_ACCEPTED", 1)
-        repeated = json.loads(await do(report))
         assert (repeated["disposition"], repeated["event_id"]) == ("REPORT_DISPOSITION_DUPLICATE", accepted["event_id"])
-        assert [decision["verdict"] for decision in json.loads(await do(dry_run))["decisions"]] == ["CONDITION_FALSE"]
+        for answer in answers(await do(dry_run)):
+            assert [decision["verdict"] for decision in answer["decisions"]] == ["CONDITION_FALSE"]
         assert (await do(change, workflow_id)).count(workflow_id) == 3
-        assert (await do(firings, workflow_id)).count("MANUAL") == 1
+        before, _, after = answers(await do(firings, workflow_id))
+        assert [len(answer["firings"]) for answer in (before, after)] == [1, 2]
         await eventually(lambda: len(peer.runs) == 2)
         assert json.loads(await do(delete, workflow_id))["workflow_id"] == workflow_id
+        other_id = json.loads(await do(create.replace("create-1", "create-2")))["workflow"]["workflow_id"]
+        assert json.loads(await do(delete_over_rest, other_id))["workflow_id"] == other_id
         assert service.process.returncode is None

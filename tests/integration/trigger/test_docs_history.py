@@ -9,8 +9,8 @@ from google.protobuf.json_format import MessageToDict
 from tests.integration.trigger.harness import configs, event, graph
 from tests.integration.trigger.peer import Peer
 from tests.integration.trigger.process import running
-from tests.integration.trigger.test_docs import run
-from tests.integration.trigger.test_docs_options import answers, blocks
+from tests.integration.trigger.test_docs import answers, run
+from tests.integration.trigger.test_docs_options import blocks
 from wakepoint.trigger.v1 import trigger_service_pb2 as calls
 
 

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from tests.integration.trigger.peer import Peer
 from tests.integration.trigger.process import running
-from tests.integration.trigger.test_docs import PAGE
+from tests.integration.trigger.test_docs import PAGE, answers
 from tests.integration.trigger.test_docs import run as run_alone
 from tests.support.conditions import eventually
 from wakepoint.trigger.v1 import trigger_pb2 as messages
@@ -21,15 +21,6 @@ def blocks(heading: str) -> list[str]:
     _, found, text = PAGE.read_text().partition(f"\n## {heading}\n")
     assert found, heading
     return re.findall(r"```sh\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
-
-
-def answers(text: str) -> list[Any]:
-    """Several JSON values, one after another."""
-    found, place, decoder = [], 0, json.JSONDecoder()
-    while place < len(text.rstrip()):
-        value, place = decoder.raw_decode(text, place + len(text[place:]) - len(text[place:].lstrip()))
-        found.append(value)
-    return found
 
 
 async def test_every_line_about_options_pauses_and_single_firings_runs_and_does_what_it_says(
@@ -72,11 +63,11 @@ async def test_every_line_about_options_pauses_and_single_firings_runs_and_does_
         ]
 
         [overlap] = blocks("Runs that overlap")
-        [changed] = await do(overlap, workflow_id)
-        assert changed["concurrency"] == {"key": "train-${input.job.job_name}", "on_conflict": "ON_CONFLICT_QUEUE"}
+        for changed in await do(overlap, workflow_id):
+            assert changed["concurrency"] == {"key": "train-${input.job.job_name}", "on_conflict": "ON_CONFLICT_QUEUE"}
 
         [show] = blocks("A workflow that the runner refuses")
-        assert (await do(show, workflow_id))[0]["workflow_id"] == workflow_id
+        assert [answer["workflow_id"] for answer in await do(show, workflow_id)] == [workflow_id] * 2
 
 
 async def _patiently(do: Any, block: str, workflow_id: str, firing_id: str) -> Any:
