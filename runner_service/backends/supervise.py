@@ -6,10 +6,12 @@ lock knows that there is no supervisor. `process.json` is written before the job
 that a job starts at most once; a `stop` file asks for its end, also before it started.
 """
 
+import errno
 import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,8 +149,9 @@ class _Supervisor:
         try:
             process = self._start()
         except (OSError, ValueError) as error:
-            code = 126 if isinstance(error, PermissionError) else 127
-            return {"exit_code": code, "stopped": False, "error": f"the command cannot be run: {error}"}
+            reason = self._why_not_run(error)
+            code = 126 if isinstance(reason, PermissionError) else 127
+            return {"exit_code": code, "stopped": False, "error": f"the command cannot be run: {reason}"}
         while process.poll() is None:
             if self._stop_wanted():
                 self._press(process.pid)
@@ -169,6 +172,13 @@ class _Supervisor:
                 stderr=stderr,
                 start_new_session=True,
             )
+
+    def _why_not_run(self, error: Exception) -> Exception:
+        # A folder in PATH that this user may not enter makes "not there" look like "not allowed".
+        program, path = self._job["command"][0], self._job["environment"].get("PATH")
+        if isinstance(error, PermissionError) and os.sep not in program and shutil.which(program, path=path) is None:
+            return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+        return error
 
     def _ask(self) -> None:
         self._asked = True
